@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an exported model says about itself, and finding one.
+
+A model of this project is one ONNX file with its description inside, as JSON under the metadata
+key `depth_dpt`. A third party's ONNX runs with a description beside it: `model.onnx` and
+`model.yaml`, with the same fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import onnxruntime
+import yaml
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+SCHEMA_VERSION = 1
+METADATA_KEY = "depth_dpt"
+BUILTIN = "builtin"
+
+Aspect = Literal["pad", "stretch"]
+Layout = Literal["NHWC", "NCHW"]
+DType = Literal["uint8", "float32"]
+Quantity = Literal["depth", "inverse_depth"]
+
+_HUB = re.compile(r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)/(?P<file>[^@\s]+?)(?:@(?P<revision>[^@\s]+))?")
+
+
+class ArtifactError(ValueError):
+    """A model cannot be found or used; names it and what would be right."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How pixels reach the network: (pixel / 255 - mean) / std where it is float32."""
+
+    name: str = "image"
+    layout: Layout = "NHWC"
+    dtype: DType = "uint8"
+    color: Literal["RGB", "BGR"] = "RGB"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """What the network answers: scale * output + shift is `quantity` in metres (or 1/metres)."""
+
+    name: str = "depth"
+    quantity: Quantity = "depth"
+    scale: float = 1.0
+    shift: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything needed to run a model and to know where it comes from.
+
+    `width` and `height` are the network's input size in pixels. `canonical_focal_length` (and
+    `canonical_focal_length_y`, where pixels are not square after stretching) is in pixels at that
+    size; None means that the answer does not depend on the focal length. `min_depth` and
+    `max_depth`, in metres, hold at the canonical focal length and scale with it.
+    """
+
+    width: int
+    height: int
+    canonical_focal_length: float | None = None
+    canonical_focal_length_y: float | None = None
+    aspect: Aspect = "pad"
+    min_depth: float = 0.1
+    max_depth: float = 80.0
+    precision: Literal["fp32", "fp16"] = "fp32"
+    sibling: str | None = None  # file name of the same model in the other precision
+    encoder: str = ""
+    dataset: str = ""
+    training_run: str = ""
+    source_revision: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    input: InputSpec = field(default_factory=InputSpec)
+    output: OutputSpec = field(default_factory=OutputSpec)
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def canonical_fy(self) -> float | None:
+        """Vertical canonical focal length, pixels."""
+        return self.canonical_focal_length_y or self.canonical_focal_length
+
+    def to_json(self) -> str:
+        """The description as stored in the file."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_dict(cls, content: Any, source: str) -> ModelSpec:
+        """Check and take over a description read from `source`.
+
+        Raises:
+            ArtifactError: unknown or missing fields, impossible values, a newer schema.
+        """
+        if not isinstance(content, dict):
+            raise ArtifactError(f"{source}: the model description must be a mapping")
+        if content.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+            raise ArtifactError(
+                f"{source}: description of schema {content['schema_version']!r}; "
+                f"this version reads schema {SCHEMA_VERSION}"
+            )
+        values = dict(content)
+        values["input"] = _part(InputSpec, values.get("input", {}), f"{source}: input")
+        values["output"] = _part(OutputSpec, values.get("output", {}), f"{source}: output")
+        spec: ModelSpec = _part(cls, values, source)
+        spec._check(source)
+        return spec
+
+    def _check(self, source: str) -> None:
+        choices = {
+            "aspect": (self.aspect, get_args(Aspect)),
+            "input layout": (self.input.layout, get_args(Layout)),
+            "input dtype": (self.input.dtype, get_args(DType)),
+            "input color": (self.input.color, ("RGB", "BGR")),
+            "output quantity": (self.output.quantity, get_args(Quantity)),
+        }
+        for name, (value, allowed) in choices.items():
+            if value not in allowed:
+                raise ArtifactError(f"{source}: {name} is {value!r}, must be one of {allowed}")
+        positive = {
+            "width": self.width,
+            "height": self.height,
+            "canonical_focal_length": self.canonical_focal_length,
+            "canonical_focal_length_y": self.canonical_focal_length_y,
+        }
+        for name, number in positive.items():
+            if number is not None and not (isinstance(number, (int, float)) and number > 0):
+                raise ArtifactError(f"{source}: {name} is {number!r}, must be a positive number")
+        if not 0 <= self.min_depth < self.max_depth:
+            raise ArtifactError(f"{source}: needs 0 <= min_depth < max_depth")
+        if len(self.input.mean) != 3 or len(self.input.std) != 3 or 0 in self.input.std:
+            raise ArtifactError(f"{source}: mean and std need three values, std none of them 0")
+
+
+def _part(kind: type[Any], content: Any, where: str) -> Any:
+    if not isinstance(content, dict):
+        raise ArtifactError(f"{where}: must be a mapping")
+    known = {item.name: item for item in dataclasses.fields(kind)}
+    unknown = sorted(set(content) - set(known))
+    if unknown:
+        raise ArtifactError(f"{where}: unknown field {unknown[0]!r}; known: {', '.join(known)}")
+    missing = [
+        name
+        for name, item in known.items()
+        if name not in content
+        and item.default is dataclasses.MISSING
+        and item.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ArtifactError(f"{where}: field {missing[0]!r} is missing")
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model file and its description."""
+
+    path: Path
+    spec: ModelSpec
+
+
+def resolve(model: str) -> Artifact:
+    """Find a model: `builtin`, a path, or `hf://owner/repo/file@revision`.
+
+    Raises:
+        ArtifactError: it cannot be found, is no ONNX file, or has no usable description.
+    """
+    if model == BUILTIN:
+        return read(Path(str(resources.files("depth_dpt_core") / "models" / "builtin.onnx")))
+    if model.startswith("hf://"):
+        return _from_hub(model)
+    return read(Path(model).expanduser())
+
+
+def read(path: Path) -> Artifact:
+    """Read the description of a model file; see `resolve` for errors."""
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such model file")
+    beside = path.with_suffix(".yaml")
+    metadata = _onnx_metadata(path)
+    if METADATA_KEY in metadata:
+        try:
+            content = json.loads(metadata[METADATA_KEY])
+        except json.JSONDecodeError as error:
+            raise ArtifactError(f"{path}: metadata {METADATA_KEY!r} is not JSON") from error
+        return Artifact(path, ModelSpec.from_dict(content, str(path)))
+    if not beside.is_file():
+        raise ArtifactError(
+            f"{path}: holds no {METADATA_KEY!r} metadata and {beside.name} is not beside it"
+        )
+    try:
+        content = yaml.safe_load(beside.read_text())
+    except yaml.YAMLError as error:
+        raise ArtifactError(f"{beside}: not YAML ({error})") from error
+    return Artifact(path, ModelSpec.from_dict(content, str(beside)))
+
+
+def _onnx_metadata(path: Path) -> dict[str, str]:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except (ort_errors.Fail, ort_errors.InvalidProtobuf, ort_errors.InvalidGraph,
+            ort_errors.InvalidArgument, ort_errors.NotImplemented,
+            ort_errors.RuntimeException) as error:  # fmt: skip
+        raise ArtifactError(f"{path}: not a model that ONNX Runtime can load ({error})") from error
+    return dict(session.get_modelmeta().custom_metadata_map)
+
+
+def _from_hub(model: str) -> Artifact:
+    match = _HUB.fullmatch(model)
+    if match is None:
+        raise ArtifactError(f"{model}: write it as hf://owner/repo/file@revision")
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import (
+            EntryNotFoundError,
+            HfHubHTTPError,
+            LocalEntryNotFoundError,
+        )
+    except ImportError as error:
+        raise ArtifactError(
+            f"{model}: needs the package huggingface_hub: pip install 'depth_dpt_ros[hub]'"
+        ) from error
+    repo, file, revision = match["repo"], match["file"], match["revision"]
+    try:
+        path = Path(hf_hub_download(repo, file, revision=revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ArtifactError(f"{model}: {str(error).strip().splitlines()[0]}") from error
+    if METADATA_KEY not in _onnx_metadata(path):
+        try:
+            hf_hub_download(repo, str(Path(file).with_suffix(".yaml")), revision=revision)
+        except EntryNotFoundError:
+            pass  # `read` says what is missing
+    return read(path)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pinhole intrinsics, scaling them to a resolution, and focal-length correction."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """Pinhole camera of a rectified image.
+
+    Focal lengths and principal point in pixels, pixel centres at integer coordinates (the
+    convention of OpenCV and of sensor_msgs/CameraInfo).
+
+    Raises:
+        ValueError: a focal length is not a positive number.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.fx) and math.isfinite(self.fy) and min(self.fx, self.fy) > 0):
+            raise ValueError(
+                f"focal length must be a positive number of pixels, got {self.fx} x {self.fy}"
+            )
+
+    @classmethod
+    def centered(cls, focal_length: float, width: int, height: int) -> Intrinsics:
+        """Camera with square pixels and the principal point in the middle of the image."""
+        return cls(focal_length, focal_length, (width - 1) / 2, (height - 1) / 2)
+
+    def scaled(self, sx: float, sy: float) -> Intrinsics:
+        """Intrinsics after resizing the image by `sx`, `sy` (half-pixel-centre resampling)."""
+        return Intrinsics(
+            self.fx * sx, self.fy * sy, (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5
+        )
+
+    def shifted(self, dx: float, dy: float) -> Intrinsics:
+        """Intrinsics after the image content moved by `dx`, `dy` pixels (padding, cropping)."""
+        return Intrinsics(self.fx, self.fy, self.cx + dx, self.cy + dy)
+
+
+def focal_correction(
+    fx: float, fy: float, canonical_fx: float, canonical_fy: float, *, stretched: bool
+) -> float:
+    """Factor from canonical to metric depth.
+
+    Metric3D's label rule (Yin et al., ICCV 2023) read backwards: an object of given size and
+    distance fills pixels in proportion to the focal length, so a network that assumes
+    `canonical_fx` answers f / f_canonical too little or too much.
+
+    Args:
+        fx: horizontal focal length of the image as the network sees it, pixels.
+        fy: vertical focal length likewise.
+        canonical_fx: horizontal focal length the network was trained for, pixels.
+        canonical_fy: vertical focal length likewise.
+        stretched: the image's aspect ratio was not kept; then both directions count alike, as
+            the geometric mean.
+    """
+    horizontal = fx / canonical_fx
+    return math.sqrt(horizontal * fy / canonical_fy) if stretched else horizontal

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write synthetic streets as a data set in the layout of Cityscapes.
+
+leftImg8bit/SPLIT/CITY/CITY_SCENE_VIEW_leftImg8bit.png   RGB
+disparity/SPLIT/CITY/..._disparity.png                   uint16, d = (p - 1) / 256, 0 invalid
+camera/SPLIT/CITY/..._camera.json                        baseline, fx, fy, u0, v0
+gtFine/SPLIT/CITY/..._gtFine_labelIds.png                1 ego vehicle, 23 sky, else 0
+depth/SPLIT/CITY/..._depth.tiff                          exact float32 metres, NaN unknown
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from depth_dpt_core.data.cityscapes import LABEL_EGO_VEHICLE, LABEL_SKY, encode_disparity
+from depth_dpt_core.data.synth.frame import Frame, draw_bonnet, draw_view, render_frame
+from depth_dpt_core.data.synth.ranges import SynthRanges
+from depth_dpt_core.data.synth.render import Renderer
+from depth_dpt_core.data.synth.sensor import Sensor
+from depth_dpt_core.data.synth.street import build_street
+from depth_dpt_core.files import write_atomically
+
+_SETTINGS_FILE = "synth.json"
+
+
+@dataclass(frozen=True)
+class SynthSettings:
+    """What a synthetic data set is made from; the same settings give the same files."""
+
+    seed: int = 0
+    scenes: int = 1000
+    views_per_scene: int = 2
+    width: int = 512
+    height: int = 256
+    ranges: SynthRanges = field(default_factory=SynthRanges)
+
+    def split(self, scene: int) -> str:
+        """Scenes are dealt to train, val and test as 18 : 1 : 1."""
+        return {18: "val", 19: "test"}.get(scene % 20, "train")
+
+
+def generate(out: Path, settings: SynthSettings, *, workers: int) -> int:
+    """Render what is missing of a data set; returns the number of frames that it now has.
+
+    Interrupted runs go on where they stopped: a frame counts as done when its camera file is
+    there, which is written last.
+
+    Raises:
+        ValueError: `out` holds a data set made from other settings.
+        RendererMissingError: the ray caster is not installed.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    record = out / _SETTINGS_FILE
+    wanted = json.loads(json.dumps(asdict(settings)))
+    if record.exists() and json.loads(record.read_text()) != wanted:
+        raise ValueError(f"{out} holds frames made from other settings: choose an empty folder")
+    write_atomically(record, json.dumps(wanted, indent=1).encode())
+    # spawn: OpenCV and Embree hold threads that do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+        jobs = [pool.submit(_render_scene, out, settings, i) for i in range(settings.scenes)]
+        try:
+            return sum(job.result() for job in tqdm(jobs, unit="scene", desc=str(out)))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    cv2.setNumThreads(1)
+
+
+def _render_scene(out: Path, settings: SynthSettings, scene: int) -> int:
+    views = range(settings.views_per_scene)
+    missing = [view for view in views if not _path(out, settings, scene, view, "camera").exists()]
+    if missing:
+        rng = np.random.default_rng([settings.seed, scene])
+        street = build_street(rng, settings.ranges)
+        renderer = Renderer(street)
+        for view in missing:
+            rng = np.random.default_rng([settings.seed, scene, view + 1])
+            camera = draw_view(
+                street, renderer, rng, settings.ranges, settings.width, settings.height
+            )
+            ego = None
+            if rng.random() < settings.ranges.bonnet_share:
+                ego = draw_bonnet(rng, settings.width, settings.height)
+            sensor = Sensor.draw(rng, settings.ranges)
+            frame = render_frame(renderer, camera, sensor, rng, ego=ego)
+            baseline = rng.uniform(*settings.ranges.stereo_baseline)
+            _write(out, settings, scene, view, frame, baseline)
+    return len(views)
+
+
+def _path(out: Path, settings: SynthSettings, scene: int, view: int, kind: str) -> Path:
+    ending = {
+        "leftImg8bit": "leftImg8bit.png",
+        "disparity": "disparity.png",
+        "gtFine": "gtFine_labelIds.png",
+        "depth": "depth.tiff",
+        "camera": "camera.json",
+    }[kind]
+    city = f"synth{scene // 1000:03d}"
+    return out / kind / settings.split(scene) / city / f"{city}_{scene:06d}_{view:06d}_{ending}"
+
+
+def _write(
+    out: Path, settings: SynthSettings, scene: int, view: int, frame: Frame, baseline: float
+) -> None:
+    k = frame.intrinsics
+    camera = {
+        "extrinsic": {"baseline": baseline},
+        "intrinsic": {"fx": k.fx, "fy": k.fy, "u0": k.cx, "v0": k.cy},
+    }
+    labels = np.zeros(frame.depth.shape, np.uint8)
+    labels[frame.sky], labels[frame.ego] = LABEL_SKY, LABEL_EGO_VEHICLE
+    disparity = encode_disparity(frame.depth, baseline * k.fx)
+    pictures = {"leftImg8bit": frame.image[..., ::-1], "disparity": disparity, "gtFine": labels,
+                "depth": frame.depth}  # fmt: skip
+    for kind, picture in pictures.items():
+        path = _path(out, settings, scene, view, kind)
+        packed = cv2.imencode(path.suffix, picture)[1]
+        write_atomically(path, packed.tobytes())
+    # last: its presence says that the frame is whole
+    path = _path(out, settings, scene, view, "camera")
+    write_atomically(path, json.dumps(camera, indent=1).encode())

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runtimes for exported models: one protocol, one file each."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Engine(Protocol):
+    """Runs a network; owned by one thread."""
+
+    @property
+    def name(self) -> str:
+        """Runtime and device, for people: for instance `onnxruntime (CPU)`."""
+
+    def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run one batch.
+
+        Args:
+            tensor: the network's input, in the layout and type of its `InputSpec`.
+
+        Returns:
+            The network's answer [N,1,H,W] or [N,H,W] as it stands in its output.
+        """

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX Runtime: on the CPU, or CUDA where that provider is installed."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from depth_dpt_core.artifact import Artifact, ArtifactError
+
+_log = logging.getLogger(__name__)
+
+
+class OnnxRuntimeEngine:
+    """An `Engine` on ONNX Runtime."""
+
+    def __init__(self, artifact: Artifact, *, num_threads: int = 0) -> None:
+        """Load the model.
+
+        Args:
+            artifact: the model file.
+            num_threads: CPU threads of one inference; 0 takes all cores.
+
+        Raises:
+            ArtifactError: the file's input or output is not what its description says.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = num_threads
+        # threads that spin between frames starve the camera driver and the middleware
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        available = [p for p in wanted if p in onnxruntime.get_available_providers()]
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(artifact.path), options, providers=available
+            )
+        except (ort_errors.Fail, ort_errors.RuntimeException, ort_errors.InvalidGraph) as error:
+            raise ArtifactError(f"{artifact.path}: ONNX Runtime refuses it ({error})") from error
+        used = self._session.get_providers()[0]
+        if used != available[0]:
+            _log.warning("%s is installed but unusable, running on %s", available[0], used)
+        self._name = f"onnxruntime ({used.removesuffix('ExecutionProvider')})"
+        self._check_interface(artifact)
+        self._input = artifact.spec.input.name
+        self._output = artifact.spec.output.name
+
+    @property
+    def name(self) -> str:
+        """Runtime and device."""
+        return self._name
+
+    def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run one batch; see `Engine.infer`."""
+        (answer,) = self._session.run([self._output], {self._input: tensor})
+        return np.asarray(answer, np.float32)
+
+    def _check_interface(self, artifact: Artifact) -> None:
+        spec, source = artifact.spec, artifact.path
+        inputs = {item.name: item for item in self._session.get_inputs()}
+        outputs = {item.name for item in self._session.get_outputs()}
+        for kind, name, there in (
+            ("input", spec.input.name, set(inputs)),
+            ("output", spec.output.name, outputs),
+        ):
+            if name not in there:
+                raise ArtifactError(
+                    f"{source}: has no {kind} {name!r}, its description names it; "
+                    f"the file has {', '.join(sorted(there))}"
+                )
+        declared = inputs[spec.input.name]
+        expected = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[spec.input.dtype]
+        size = (spec.height, spec.width)
+        shape = declared.shape
+        if len(shape) == 4:
+            sides = shape[1:3] if spec.input.layout == "NHWC" else shape[2:4]
+            fits = all(isinstance(s, str) or s is None or s == n
+                       for s, n in zip(sides, size, strict=True))  # fmt: skip
+        else:
+            fits = False
+        if declared.type != expected or not fits:
+            raise ArtifactError(
+                f"{source}: input {declared.name!r} is {declared.type} {shape}, its description "
+                f"says {spec.input.dtype} {spec.input.layout} {spec.width}x{spec.height}"
+            )

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an image and its camera to metric depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_dpt_core.artifact import Artifact, InputSpec, ModelSpec, OutputSpec, resolve
+from depth_dpt_core.camera import Intrinsics, focal_correction
+from depth_dpt_core.engines import Engine
+from depth_dpt_core.engines.onnxruntime import OnnxRuntimeEngine
+from depth_dpt_core.preprocess import Geometry
+
+_TINY = 1e-6  # 1/m; an inverse depth below this is farther than any range
+
+
+@dataclass(frozen=True)
+class DepthEstimator:
+    """Metric depth of images of any size: preprocessing, engine, metric scale, and back.
+
+    Owned by one thread, as its engine is.
+    """
+
+    spec: ModelSpec
+    engine: Engine
+
+    @classmethod
+    def load(cls, model: str | Artifact, *, num_threads: int = 0) -> DepthEstimator:
+        """Load a model (see `artifact.resolve`) on ONNX Runtime.
+
+        Raises:
+            ArtifactError: the model cannot be found or used.
+        """
+        artifact = resolve(model) if isinstance(model, str) else model
+        return cls(artifact.spec, OnnxRuntimeEngine(artifact, num_threads=num_threads))
+
+    def warm_up(self) -> None:
+        """Run once on nothing, so that the first image is answered as fast as any other."""
+        blank = np.zeros((self.spec.height, self.spec.width, 3), np.uint8)
+        self.engine.infer(to_tensor(blank, self.spec.input))
+
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        intrinsics: Intrinsics | None,
+        *,
+        at_network_size: bool = False,
+    ) -> NDArray[np.float32]:
+        """Estimate depth.
+
+        Args:
+            image: [H,W,3] RGB uint8, rectified.
+            intrinsics: the image's camera; None takes the camera that the model was trained for.
+            at_network_size: answer at the network's resolution (the content region [h,w], see
+                `Geometry`) instead of the image's.
+
+        Returns:
+            [H,W] metres along the camera's z axis; NaN where the model's range ends.
+
+        Raises:
+            ValueError: the image is not [H,W,3] uint8.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"image must be [H,W,3] uint8, got {image.shape} {image.dtype}")
+        geometry = self.geometry(image.shape[1], image.shape[0])
+        tensor = to_tensor(geometry.to_network(image), self.spec.input)
+        answer = self.engine.infer(tensor).reshape(self.spec.height, self.spec.width)
+        depth = to_depth(answer, self.spec.output)
+        scale = self.metric_scale(geometry, intrinsics)
+        depth = geometry.crop(depth) if at_network_size else geometry.to_image(depth)
+        depth = depth * np.float32(scale)
+        low, high = self.spec.min_depth * scale, self.spec.max_depth * scale
+        depth[~((depth >= low) & (depth <= high))] = np.nan
+        return depth
+
+    def geometry(self, width: int, height: int) -> Geometry:
+        """How an image of this size lies in the network's input."""
+        return Geometry.fit(
+            (width, height),
+            (self.spec.width, self.spec.height),
+            stretch=self.spec.aspect == "stretch",
+        )
+
+    def metric_scale(self, geometry: Geometry, intrinsics: Intrinsics | None) -> float:
+        """Factor from the network's answer to metres for this camera; 1 where it is unknown."""
+        fx, fy = self.spec.canonical_focal_length, self.spec.canonical_fy
+        if intrinsics is None or fx is None or fy is None:
+            return 1.0
+        if self.spec.aspect == "stretch":
+            return focal_correction(
+                intrinsics.fx * geometry.scale_x, intrinsics.fy * geometry.scale_y, fx, fy,
+                stretched=True,
+            )  # fmt: skip
+        r = geometry.scale
+        return focal_correction(intrinsics.fx * r, intrinsics.fy * r, fx, fy, stretched=False)
+
+
+def to_tensor(
+    image: NDArray[np.uint8], spec: InputSpec
+) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Network-sized RGB image [H,W,3] to the network's input, batch of one."""
+    ordered = image if spec.color == "RGB" else image[..., ::-1]
+    if spec.dtype == "float32":
+        mean, std = np.float32(spec.mean), np.float32(spec.std)
+        values = (ordered.astype(np.float32) / np.float32(255) - mean) / std
+    else:
+        values = ordered
+    batch = values[None] if spec.layout == "NHWC" else values.transpose(2, 0, 1)[None]
+    return np.ascontiguousarray(batch)
+
+
+def to_depth(answer: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.float32]:
+    """The network's answer to metres; infinite where an inverse depth is not positive."""
+    if spec.scale != 1.0 or spec.shift != 0.0:
+        answer = answer * np.float32(spec.scale) + np.float32(spec.shift)
+    if spec.quantity == "inverse_depth":
+        near = answer > _TINY
+        return np.where(near, 1 / np.where(near, answer, 1), np.inf).astype(np.float32)
+    return answer

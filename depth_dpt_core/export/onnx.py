@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write the artifact: one verified ONNX file with weights, preprocessing and description inside."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from depth_dpt_core.artifact import METADATA_KEY, Artifact, ModelSpec
+from depth_dpt_core.engines.onnxruntime import OnnxRuntimeEngine
+from depth_dpt_core.files import replacing
+from depth_dpt_core.frames import street_frames
+from depth_dpt_core.model.checkpoint import load_model
+from depth_dpt_core.model.dpt import DPT
+from depth_dpt_core.preprocess import Geometry
+
+OPSET = 18
+MAX_RELATIVE_ERROR = 1e-3
+
+
+class ExportError(RuntimeError):
+    """The exported file does not answer like the model that it was made from."""
+
+
+class _Deployed(nn.Module):
+    """Preprocessing and network in one graph; the cast comes first, TensorRT wants it so."""
+
+    def __init__(self, model: DPT) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> Tensor:
+        pixels = image.float().permute(0, 3, 1, 2) / 255
+        depth: Tensor = self.model(pixels)
+        return depth
+
+
+def export(
+    checkpoint: Path, out: Path, *, batch: int = 1, source_revision: str = "",
+    metrics: dict[str, float] | None = None, dataset: str = "",
+) -> Artifact:  # fmt: skip
+    """Export a checkpoint and verify it against torch on packaged street frames.
+
+    Args:
+        checkpoint: weights written by the trainer.
+        out: the ONNX file; appears only if it is verified.
+        batch: images per inference, fixed in the file.
+        source_revision: revision of the code that trained the model.
+        metrics: figures to put into the description.
+        dataset: what the model was trained on, for the description.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        ExportError: the answers differ by more than 1e-3; no file is left.
+    """
+    model, config, step = load_model(checkpoint)
+    spec = ModelSpec(
+        width=model.config.width,
+        height=model.config.height,
+        canonical_focal_length=config["data"]["canonical_focal_length"],
+        min_depth=config["data"]["min_depth"],
+        max_depth=config["data"]["max_depth"],
+        encoder=model.config.encoder,
+        dataset=dataset,
+        training_run=f"{config['name']}, step {step}",
+        source_revision=source_revision,
+        metrics=metrics or {},
+    )
+    with replacing(out) as temporary:
+        write_onnx(model, spec, temporary, batch=batch)
+        error = verify(model, Artifact(temporary, spec), batch=batch)
+        if not error <= MAX_RELATIVE_ERROR:
+            raise ExportError(
+                f"{out}: differs from the model by {error:.2g} at worst "
+                f"(limit {MAX_RELATIVE_ERROR:g}); nothing was written"
+            )
+    return Artifact(out, spec)
+
+
+def write_onnx(model: DPT, spec: ModelSpec, path: Path, *, batch: int) -> None:
+    """Write the graph with its description in the metadata, weights inside."""
+    model.encoder.freeze_image_size((spec.height, spec.width))
+    example = torch.zeros((batch, spec.height, spec.width, 3), dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        torch.onnx.export(
+            _Deployed(model).eval(),
+            (example,),
+            str(path),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[spec.input.name],
+            output_names=[spec.output.name],
+            external_data=False,
+            verbose=False,
+        )
+    graph = onnx.load(path)
+    onnx.helper.set_model_props(graph, {METADATA_KEY: spec.to_json()})
+    onnx.checker.check_model(graph, full_check=True)
+    onnx.save(graph, path)
+
+
+def verify(model: DPT, artifact: Artifact, *, batch: int) -> float:
+    """Largest relative difference between torch and ONNX Runtime on the packaged frames."""
+    spec = artifact.spec
+    engine = OnnxRuntimeEngine(artifact)
+    worst = 0.0
+    for frame in street_frames():
+        geometry = Geometry.fit(frame.shape[1::-1], (spec.width, spec.height))
+        tensor = np.repeat(geometry.to_network(frame)[None], batch, axis=0)
+        with torch.no_grad():
+            expected = _Deployed(model)(torch.from_numpy(tensor)).numpy()
+        answer = engine.infer(tensor)
+        worst = max(worst, float(np.max(np.abs(answer - expected) / expected)))
+        if not np.isfinite(answer).all():
+            return float("inf")
+    return worst

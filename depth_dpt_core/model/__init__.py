@@ -1,0 +1,1 @@
+"""The dense prediction transformer: encoder, reassemble, fusion, head."""

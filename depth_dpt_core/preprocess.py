@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image to network input, and network depth back to the image: one geometry for both ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_dpt_core.camera import Intrinsics
+
+PADDING_COLOR = (124, 116, 104)  # ImageNet's mean: close to zero after normalisation
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where an image's content lies in the network's input.
+
+    The image is resized to `content_width` x `content_height` and placed at (`left`, `top`);
+    all lengths in pixels. Resampling keeps pixel centres at half pixels in both directions, so
+    going there and back is the identity on smooth pictures.
+    """
+
+    image_width: int
+    image_height: int
+    network_width: int
+    network_height: int
+    content_width: int
+    content_height: int
+    left: int
+    top: int
+
+    @classmethod
+    def fit(
+        cls, image_size: tuple[int, int], network_size: tuple[int, int], *, stretch: bool = False
+    ) -> Geometry:
+        """Fit an image of (width, height) into the network's (width, height).
+
+        The aspect ratio is kept and the rest padded evenly, unless `stretch`.
+
+        Raises:
+            ValueError: an image side is not positive.
+        """
+        (width, height), (wide, tall) = image_size, network_size
+        if min(width, height) < 1:
+            raise ValueError(f"image size {width}x{height}: both sides must be positive")
+        if stretch:
+            return cls(width, height, wide, tall, wide, tall, 0, 0)
+        scale = min(wide / width, tall / height)
+        inner_w, inner_h = max(1, round(width * scale)), max(1, round(height * scale))
+        return cls(
+            width, height, wide, tall, inner_w, inner_h,
+            (wide - inner_w) // 2, (tall - inner_h) // 2,
+        )  # fmt: skip
+
+    @property
+    def scale_x(self) -> float:
+        """Content width over image width."""
+        return self.content_width / self.image_width
+
+    @property
+    def scale_y(self) -> float:
+        """Content height over image height."""
+        return self.content_height / self.image_height
+
+    @property
+    def scale(self) -> float:
+        """The resize factor r of the focal length, from the side that fits exactly."""
+        wide_fits = self.content_width == self.network_width
+        return self.scale_x if wide_fits else self.scale_y
+
+    @property
+    def content_slices(self) -> tuple[slice, slice]:
+        """Rows and columns of the network's input that show the image."""
+        return (
+            slice(self.top, self.top + self.content_height),
+            slice(self.left, self.left + self.content_width),
+        )
+
+    def intrinsics_at_content(self, intrinsics: Intrinsics) -> Intrinsics:
+        """The camera of the content region, padding cut."""
+        return intrinsics.scaled(self.scale_x, self.scale_y)
+
+    def to_network(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize and pad an image [H,W,3] to network size [H',W',3]."""
+        content = (self.content_width, self.content_height)
+        shrinking = self.scale_x < 1 or self.scale_y < 1
+        resized = cv2.resize(
+            image, content, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+        )
+        if content == (self.network_width, self.network_height):
+            return np.asarray(resized, np.uint8)
+        out = np.empty((self.network_height, self.network_width, 3), np.uint8)
+        out[:] = PADDING_COLOR
+        out[self.content_slices] = resized
+        return out
+
+    def crop(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cut the padding off network depth [H',W']: a view [h,w]."""
+        return depth[self.content_slices]
+
+    def to_image(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Bring network depth [H',W'] to the image's size [H,W], bilinearly, padding cut."""
+        return np.asarray(
+            cv2.resize(
+                self.crop(depth),
+                (self.image_width, self.image_height),
+                interpolation=cv2.INTER_LINEAR,
+            ),
+            np.float32,
+        )

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lifecycle node: camera images in, metric depth out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidParameterValueException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from depth_dpt_core.artifact import ArtifactError, resolve
+from depth_dpt_core.estimator import DepthEstimator
+from depth_dpt_ros import parameters
+from depth_dpt_ros.camera_info import CameraInfoBuffer
+from depth_dpt_ros.diagnostics import NodeHealth, as_array
+from depth_dpt_ros.frame_worker import FrameWorker
+from depth_dpt_ros.latest_frame import LatestFrame
+from depth_dpt_ros.transport import large_image_settings
+
+_OVERRIDES = QoSOverridingOptions.with_default_policies
+_WARN_PERIOD = 5.0  # s
+
+Transition = Callable[["DepthNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _reporting(transition: Transition) -> Transition:
+    """Log what goes wrong in a transition and answer FAILURE: rclpy would swallow it."""
+
+    @wraps(transition)
+    def wrapper(self: DepthNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(self, state)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must be seen
+            self.health.failure = f"{transition.__name__.removeprefix('on_')} failed: {error}"
+            if isinstance(error, ArtifactError):
+                self.get_logger().error(self.health.failure)
+            else:
+                self.error(self.health.failure)
+            return TransitionCallbackReturn.FAILURE
+
+    return wrapper
+
+
+class DepthNode(LifecycleNode):
+    """Loads the model when configured, subscribes while active; see README for the interface."""
+
+    def __init__(self) -> None:
+        super().__init__("depth_node")
+        parameters.declare(self)
+        self.health = NodeHealth()
+        self._infos = CameraInfoBuffer()
+        self._frames: LatestFrame[Image | CompressedImage] = LatestFrame()
+        self._estimator: DepthEstimator | None = None
+        self._worker: FrameWorker | None = None
+        self._image_subscription = self._info_subscription = None
+        self._reliability = ReliabilityPolicy.BEST_EFFORT
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # steady: with use_sim_time and no /clock, ROS time stands still
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0, self._each_second, clock=steady)
+
+    # transitions
+
+    @_reporting
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model; a bad file is a FAILURE and the node stays unconfigured."""
+        values = self.current_parameters()
+        artifact = resolve(values.model)
+        self._estimator = DepthEstimator.load(artifact, num_threads=values.num_threads)
+        self._estimator.warm_up()
+        self.health.model = str(artifact.path)
+        self.health.runtime = self._estimator.engine.name
+        self.get_logger().info(f"{artifact.path} runs on {self.health.runtime}")
+        reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+        self._depth = self.create_lifecycle_publisher(
+            Image, "depth/image", reliable, qos_overriding_options=_OVERRIDES()
+        )
+        self._depth_info = self.create_lifecycle_publisher(
+            CameraInfo, "depth/camera_info", reliable, qos_overriding_options=_OVERRIDES()
+        )
+        self._color = self.create_lifecycle_publisher(
+            Image, "depth/color/image", reliable, qos_overriding_options=_OVERRIDES()
+        )
+        self.health.failure = ""
+        return super().on_configure(state)
+
+    @_reporting
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and start working."""
+        assert self._estimator is not None, "activate follows configure"
+        result = super().on_activate(state)
+        self._frames, self._infos = LatestFrame(), CameraInfoBuffer()
+        self._worker = FrameWorker(self._estimator, self._frames, self._infos, self, self.health)
+        self._subscribe(self._offered_reliability())
+        return result
+
+    @_reporting
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe; the model stays loaded."""
+        self.stop()
+        return super().on_deactivate(state)
+
+    @_reporting
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model and the publishers."""
+        self._free()
+        return super().on_cleanup(state)
+
+    @_reporting
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything."""
+        self.stop()
+        if self._estimator is not None:
+            self._free()
+        return super().on_shutdown(state)
+
+    def stop(self) -> None:
+        """Unsubscribe and end the worker thread; harmless when there is none."""
+        self._unsubscribe()
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def _free(self) -> None:
+        for publisher in (self._depth, self._depth_info, self._color):
+            self.destroy_lifecycle_publisher(publisher)
+        self._estimator = None
+        self.health.model = self.health.runtime = ""
+
+    # subscriptions
+
+    @property
+    def _image_topic(self) -> str:
+        topic: str = self.resolve_topic_name("image")
+        # a remap of `image` does not move `image/compressed` by itself
+        compressed = self.current_parameters().image_transport == "compressed"
+        return f"{topic}/compressed" if compressed else topic
+
+    def _subscribe(self, reliability: ReliabilityPolicy) -> None:
+        self._reliability = reliability
+        compressed = self.current_parameters().image_transport == "compressed"
+        self._image_subscription = self.create_subscription(
+            CompressedImage if compressed else Image,
+            self._image_topic,
+            self._on_image,
+            QoSProfile(depth=1, reliability=reliability),
+            qos_overriding_options=_OVERRIDES(),
+        )
+        # small messages; best effort connects to every publisher
+        self._info_subscription = self.create_subscription(
+            CameraInfo,
+            "camera_info",
+            lambda message: self._infos.add(message),
+            QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT),
+            qos_overriding_options=_OVERRIDES(),
+        )
+
+    def _unsubscribe(self) -> None:
+        for subscription in (self._image_subscription, self._info_subscription):
+            if subscription is not None:
+                self.destroy_subscription(subscription)
+        self._image_subscription = self._info_subscription = None
+
+    def _offered_reliability(self) -> ReliabilityPolicy:
+        """Reliable if all publishers of the image are, else best effort, which all can serve."""
+        offers = self.get_publishers_info_by_topic(self._image_topic)
+        reliable = [o.qos_profile.reliability == ReliabilityPolicy.RELIABLE for o in offers]
+        all_reliable = bool(reliable) and all(reliable)
+        return ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        self.health.count_received()
+        self._frames.put(message)
+
+    # what the worker needs
+
+    def current_parameters(self) -> parameters.NodeParameters:
+        """Parameters to use for the next frame."""
+        return parameters.read(self)
+
+    def listeners(self) -> tuple[bool, bool, bool]:
+        """Whether anybody subscribes to depth, to its camera info, to colour."""
+        depth, info, color = (
+            publisher.get_subscription_count() > 0
+            for publisher in (self._depth, self._depth_info, self._color)
+        )
+        return depth, info, color
+
+    def publish(
+        self, depth: Image | None, camera_info: CameraInfo | None, color: Image | None
+    ) -> None:
+        """Publish what belongs to one frame; a node that is going down publishes nothing."""
+        for publisher, message in (
+            (self._depth_info, camera_info),
+            (self._depth, depth),
+            (self._color, color),
+        ):
+            if message is None:
+                continue
+            try:
+                publisher.publish(message)
+            except rclpy._rclpy_pybind11.RCLError:
+                if self.context.ok():
+                    raise
+                return
+
+    def warn(self, text: str) -> None:
+        """Log a warning, throttled."""
+        self.get_logger().warning(text, throttle_duration_sec=_WARN_PERIOD)
+
+    def warn_camera(self, text: str) -> None:
+        """Log a warning about the camera, once."""
+        self.get_logger().warning(text, once=True)
+
+    def error(self, text: str) -> None:
+        """Log an error with the current traceback."""
+        self.get_logger().error(
+            f"{text}\n{traceback.format_exc()}", throttle_duration_sec=_WARN_PERIOD
+        )
+
+    # once a second
+
+    def _each_second(self) -> None:
+        if self._image_subscription is not None:
+            offered = self._offered_reliability()
+            if offered != self._reliability:
+                self._unsubscribe()
+                self._subscribe(offered)
+        status = self.health.status(
+            f"{self.get_name()}: depth",
+            self.get_fully_qualified_name(),
+            self._state_machine.current_state[1],
+            self._frames.replaced,
+        )
+        self._diagnostics.publish(as_array(status, self.get_clock().now().to_msg()))
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until a signal ends it."""
+    os.environ.update(large_image_settings(os.environ))
+    rclpy.init(args=args)
+    node = None
+    try:
+        node = DepthNode()
+        if node.current_parameters().autostart:
+            configured = node.trigger_configure()
+            if configured == TransitionCallbackReturn.SUCCESS:
+                node.trigger_activate()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (InvalidParameterValueException, ValueError) as error:
+        print(f"depth_node: {error}", file=sys.stderr)
+        return 1
+    finally:
+        # a terminal's Ctrl-C reaches the node twice under ros2 launch
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if node is not None:
+            node.stop()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

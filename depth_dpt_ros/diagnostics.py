@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the node says of itself on /diagnostics."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+_WINDOW = 100  # latencies remembered
+
+
+@dataclass
+class NodeHealth:
+    """Counters and findings; written by the callbacks and the worker, read once a second."""
+
+    model: str = ""
+    runtime: str = ""
+    received: int = 0
+    answered: int = 0
+    unheard: int = 0  # not worked on, since nobody subscribed
+    refused: Counter[str] = field(default_factory=Counter)
+    last_refusal: str = ""
+    failure: str = ""  # why the node cannot work
+    camera_warning: str = ""  # why depth may be out of scale
+    _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
+    _lock: Lock = field(default_factory=Lock)
+
+    def count_received(self) -> None:
+        """An image has come."""
+        with self._lock:
+            self.received += 1
+
+    def count_answered(self, seconds: float) -> None:
+        """A frame was published, this long after it was taken from the mailbox."""
+        with self._lock:
+            self.answered += 1
+            self._latencies.append(seconds)
+
+    def count_refused(self, cause: str, reason: str) -> None:
+        """An image could not be used."""
+        with self._lock:
+            self.refused[cause] += 1
+            self.last_refusal = reason
+
+    def status(self, name: str, hardware_id: str, state: str, replaced: int) -> DiagnosticStatus:
+        """Sum up as a diagnostic status, the worst finding in its message."""
+        with self._lock:
+            level, message = OK, state
+            if self.refused:
+                level, message = WARN, f"images refused, the last: {self.last_refusal}"
+            if self.camera_warning:
+                level, message = WARN, self.camera_warning
+            if self.failure:
+                level, message = ERROR, self.failure
+            values: dict[str, Any] = {
+                "state": state,
+                "model": self.model,
+                "runtime": self.runtime,
+                "images received": self.received,
+                "images answered": self.answered,
+                "images replaced by newer ones": replaced,
+                "images not worked on (no subscriber)": self.unheard,
+                "images refused": sum(self.refused.values()),
+                **{f"refused, {cause}": count for cause, count in self.refused.items()},
+            }
+            if self._latencies:
+                p50, p95 = np.percentile(np.array(self._latencies) * 1e3, [50, 95])
+                values |= {"work p50 (ms)": f"{p50:.1f}", "work p95 (ms)": f"{p95:.1f}"}
+        return DiagnosticStatus(
+            level=level,
+            name=name,
+            message=message,
+            hardware_id=hardware_id,
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+
+
+def as_array(status: DiagnosticStatus, stamp: Any) -> DiagnosticArray:
+    """Wrap a status for publishing."""
+    array = DiagnosticArray(status=[status])
+    array.header.stamp = stamp
+    return array

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thread that turns the newest image into published depth."""
+
+from __future__ import annotations
+
+import time
+from threading import Thread
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from depth_dpt_core.camera import Intrinsics
+from depth_dpt_core.colorize import colorize
+from depth_dpt_core.estimator import DepthEstimator
+from depth_dpt_ros.camera_info import (
+    CameraInfoBuffer,
+    CameraInfoError,
+    PatientMatch,
+    info_for_depth,
+    intrinsics_of,
+    stamp_ns,
+)
+from depth_dpt_ros.diagnostics import NodeHealth
+from depth_dpt_ros.image_codec import ImageCodecError, depth_to_image, rgb_to_image, to_rgb
+from depth_dpt_ros.latest_frame import LatestFrame
+from depth_dpt_ros.parameters import NodeParameters
+
+
+class DepthOutputs(Protocol):
+    """Where the worker reads settings and publishes; the node."""
+
+    def current_parameters(self) -> NodeParameters:
+        """Parameters to use for the next frame."""
+
+    def listeners(self) -> tuple[bool, bool, bool]:
+        """Whether anybody subscribes to depth, to its camera info, to colour."""
+
+    def publish(
+        self, depth: Image | None, camera_info: CameraInfo | None, color: Image | None
+    ) -> None:
+        """Publish what belongs to one frame."""
+
+    def warn(self, text: str) -> None:
+        """Log a warning, throttled."""
+
+    def warn_camera(self, text: str) -> None:
+        """Log a warning about the camera, once."""
+
+    def error(self, text: str) -> None:
+        """Log an error with the current traceback."""
+
+
+class FrameWorker:
+    """Owns the estimator; takes images from the mailbox until stopped."""
+
+    def __init__(
+        self,
+        estimator: DepthEstimator,
+        frames: LatestFrame[Image | CompressedImage],
+        infos: CameraInfoBuffer,
+        outputs: DepthOutputs,
+        health: NodeHealth,
+    ) -> None:
+        self._estimator = estimator
+        self._frames = frames
+        self._cameras = PatientMatch(infos)
+        self._outputs = outputs
+        self._health = health
+        self._next_start = 0.0  # monotonic seconds, for max_rate
+        self._thread = Thread(target=self._run, name="depth", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the frame that it is at."""
+        self._frames.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (message := self._frames.take()) is not None:
+            try:
+                self._handle(message)
+            except (ImageCodecError, CameraInfoError) as error:
+                cause = "bad image" if isinstance(error, ImageCodecError) else "wrong camera_info"
+                self._health.count_refused(cause, str(error))
+                self._outputs.warn(f"image refused: {error}")
+            except Exception as error:  # noqa: BLE001 - the thread must outlive any single frame
+                self._health.count_refused("internal error", repr(error))
+                self._outputs.error(f"frame lost to an unexpected error: {error!r}")
+
+    def _handle(self, message: Image | CompressedImage) -> None:
+        parameters = self._outputs.current_parameters()
+        depth_heard, info_heard, color_heard = self._outputs.listeners()
+        if not (depth_heard or info_heard or color_heard):
+            self._health.unheard += 1
+            return
+        pause = self._next_start - time.monotonic()
+        if parameters.max_rate > 0 and pause > 0:
+            time.sleep(min(pause, 0.05))
+            self._frames.give_back(message)
+            return
+        info, undecided = self._cameras.find(
+            stamp_ns(message.header.stamp), parameters.camera_info_timeout
+        )
+        if undecided:
+            self._frames.give_back(message)
+            return
+        started = time.monotonic()
+        if parameters.max_rate > 0:
+            self._next_start = max(started, self._next_start + 1 / parameters.max_rate)
+        image = to_rgb(message)
+        height, width = image.shape[:2]
+        known = None if info is None else intrinsics_of(info, width, height)
+        network = parameters.output_size == "network"
+        depth = self._estimate(image, known, parameters, at_network_size=network)
+        header = message.header
+        out_info = None
+        if info is not None and known is not None:
+            geometry = self._estimator.geometry(width, height)
+            out_info = info_for_depth(info, known, geometry, at_network_size=network)
+            out_info.header = header
+        encoding: Any = parameters.depth_encoding
+        self._outputs.publish(
+            depth_to_image(depth, header, encoding) if depth_heard else None,
+            out_info,
+            rgb_to_image(_colors(depth, parameters), header) if color_heard else None,
+        )
+        self._health.count_answered(time.monotonic() - started)
+
+    def _estimate(
+        self,
+        image: NDArray[np.uint8],
+        known: Intrinsics | None,
+        parameters: NodeParameters,
+        *,
+        at_network_size: bool,
+    ) -> NDArray[np.float32]:
+        camera = known or self._assumed_camera(image, parameters)
+        if known is not None:
+            self._health.camera_warning = ""
+        depth = self._estimator(image, camera, at_network_size=at_network_size)
+        if parameters.depth_scale != 1.0:
+            depth *= np.float32(parameters.depth_scale)
+        with np.errstate(invalid="ignore"):
+            depth[depth > parameters.max_depth] = np.nan
+        return depth
+
+    def _assumed_camera(
+        self, image: NDArray[np.uint8], parameters: NodeParameters
+    ) -> Intrinsics | None:
+        """Stand in for a missing CameraInfo, and say so."""
+        height, width = image.shape[:2]
+        if parameters.focal_length > 0:
+            using = f"parameter focal_length ({parameters.focal_length:g} pixels)"
+        else:
+            using = "the camera that the model was trained for: depth may be out of scale"
+        self._health.camera_warning = f"no camera_info, using {using}"
+        self._outputs.warn_camera(self._health.camera_warning)
+        if parameters.focal_length > 0:
+            return Intrinsics.centered(parameters.focal_length, width, height)
+        return None
+
+
+def _colors(depth: NDArray[np.float32], parameters: NodeParameters) -> NDArray[np.uint8]:
+    return colorize(
+        depth,
+        parameters.color_min_depth,
+        parameters.color_max_depth,
+        color_map=parameters.color_map,
+    )

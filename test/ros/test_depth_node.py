@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node between processes: what a vehicle relies on."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '.[ros]'")
+
+from ros_harness import Camera, NodeProcess, camera_in, metres, new_domain
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from depth_dpt_core.estimator import DepthEstimator
+from depth_dpt_core.camera import Intrinsics
+from depth_dpt_core.frames import street_frames
+from depth_dpt_ros.camera_info import stamp_ns
+from depth_dpt_ros.image_codec import rgb_to_image
+
+pytestmark = pytest.mark.slow
+FRAME = street_frames()[0]
+FOCAL = 400.0
+
+
+@pytest.fixture
+def domain() -> int:
+    return new_domain()
+
+
+@pytest.fixture
+def camera(domain: int) -> Iterator[Camera]:
+    with camera_in(domain) as camera:
+        yield camera
+
+
+def test_depth_equals_the_estimators_and_keeps_the_header(
+    camera: Camera, domain: int, tmp_path: Path
+) -> None:
+    with NodeProcess(domain, tmp_path / "log", max_depth=200.0) as node:
+        camera.listen("depth", "info", "color")
+        camera.wait_until_subscribed()
+        message = camera.answer(FRAME, FOCAL)
+        camera.wait_for(lambda: camera.info and camera.color)
+        intrinsics = Intrinsics.centered(FOCAL, FRAME.shape[1], FRAME.shape[0])
+        expected = DepthEstimator.load("builtin")(FRAME, intrinsics)
+        np.testing.assert_allclose(metres(message), expected, rtol=1e-4)
+        assert message.header.frame_id == "camera_optical"
+        info, color = camera.info[-1], camera.color[-1]
+        assert info.header == message.header
+        assert color.header == message.header
+        assert (info.width, info.height) == (message.width, message.height) == (512, 256)
+        assert (color.encoding, color.width, color.step) == ("rgb8", 512, 512 * 3)
+        assert info.p[0] == pytest.approx(FOCAL)
+        assert node.stop() == 0
+
+
+@pytest.mark.parametrize("info_first", [True, False])
+def test_twice_the_focal_length_gives_twice_the_depth(
+    camera: Camera, domain: int, tmp_path: Path, info_first: bool
+) -> None:
+    with NodeProcess(domain, tmp_path / "log"):
+        camera.listen("depth")
+        camera.wait_until_subscribed()
+        for _ in range(3):  # the focal length alternates, so a late CameraInfo would show
+            near = metres(camera.answer(FRAME, FOCAL, info_first=info_first))
+            far = metres(camera.answer(FRAME, 2 * FOCAL, info_first=info_first))
+        both = np.isfinite(near) & np.isfinite(far) & (near < 40)
+        assert both.mean() > 0.2
+        np.testing.assert_allclose(far[both], 2 * near[both], rtol=1e-4)
+
+
+def _hostile_images() -> dict[str, Image | CompressedImage]:
+    def broken(**changes: object) -> Image:
+        image = rgb_to_image(FRAME, Header(frame_id="camera_optical"))
+        for name, value in changes.items():
+            setattr(image, name, value)
+        return image
+
+    truncated = broken()
+    del truncated.data[len(truncated.data) // 2 :]
+    return {
+        "step": broken(step=7),
+        "zero": broken(width=0, height=0),
+        "truncated": truncated,
+        "encoding": broken(encoding="nonsense"),
+    }
+
+
+@pytest.mark.parametrize("name", ["step", "zero", "truncated", "encoding"])
+def test_goes_on_after_a_bad_image(
+    camera: Camera, domain: int, tmp_path: Path, name: str
+) -> None:
+    with NodeProcess(domain, tmp_path / "log") as node:
+        camera.listen("depth")
+        camera.wait_until_subscribed()
+        camera.send_message(_hostile_images()[name])
+        camera.spin(1.0)
+        assert not camera.depth
+        assert camera.answer(FRAME, FOCAL).width == 512
+        status = camera.status()
+        assert status.level == b"\x01"
+        assert "refused" in status.message
+        assert "image refused" in node.log()
+
+
+def test_compressed_images_and_a_broken_jpeg(
+    camera: Camera, domain: int, tmp_path: Path
+) -> None:
+    packed = cv2.imencode(".png", FRAME[..., ::-1])[1].tobytes()
+    with NodeProcess(domain, tmp_path / "log", image_transport="compressed"):
+        camera.listen("depth")
+        camera.wait_until_subscribed(compressed=True)
+        camera.send_message(
+            CompressedImage(header=camera.header(), format="jpeg", data=b"\xff\xd8\xff\xe0 broken")
+        )
+        header = camera.header()
+        camera.send_info(camera.camera_info(header, 512, 256, FOCAL))
+        camera.spin(0.5)
+        camera.send_message(CompressedImage(header=header, format="rgb8; png compressed bgr8",
+                                            data=packed))  # fmt: skip
+        camera.wait_for(lambda: camera.depth)
+        assert stamp_ns(camera.depth[0].header.stamp) == stamp_ns(header.stamp)
+        expected = DepthEstimator.load("builtin")(FRAME, Intrinsics(FOCAL, FOCAL, 0, 0))
+        near = np.isfinite(expected) & (expected < 79)
+        np.testing.assert_allclose(metres(camera.depth[0])[near], expected[near], rtol=1e-4)
+
+
+def test_without_camera_info_waits_then_warns_and_publishes_no_info(
+    camera: Camera, domain: int, tmp_path: Path
+) -> None:
+    with NodeProcess(
+        domain, tmp_path / "log", camera_info_timeout=1.0, focal_length=2 * FOCAL
+    ) as node:
+        camera.listen("depth", "info")
+        camera.wait_until_subscribed()
+        begun = time.monotonic()
+        while not camera.depth:
+            camera.send(FRAME)
+            camera.spin(0.2)
+            assert time.monotonic() - begun < 20
+        assert time.monotonic() - begun > 0.9
+        status = camera.status()
+        assert status.level == b"\x01"
+        assert "no camera_info" in status.message
+        assert node.log().count("no camera_info") == 1
+        assert not camera.info
+        expected = DepthEstimator.load("builtin")(FRAME, Intrinsics(2 * FOCAL, 2 * FOCAL, 0, 0))
+        near = np.isfinite(expected) & (expected < 79)
+        np.testing.assert_allclose(metres(camera.depth[-1])[near], expected[near], rtol=1e-4)
+
+
+def test_a_camera_info_of_another_size_is_refused(
+    camera: Camera, domain: int, tmp_path: Path
+) -> None:
+    with NodeProcess(domain, tmp_path / "log"):
+        camera.listen("depth")
+        camera.wait_until_subscribed()
+        header = camera.header()
+        camera.send_info(camera.camera_info(header, 1280, 720, FOCAL))
+        camera.send_message(rgb_to_image(FRAME, header))
+        camera.spin(1.5)
+        assert not camera.depth
+        assert "1280x720" in camera.status().message
+        assert camera.answer(FRAME, FOCAL).width == 512
+
+
+def test_nothing_is_computed_for_nobody(camera: Camera, domain: int, tmp_path: Path) -> None:
+    with NodeProcess(domain, tmp_path / "log"):
+        camera.wait_until_subscribed()
+        for _ in range(5):
+            camera.send(FRAME, FOCAL)
+            camera.spin(0.2)
+        values = {item.key: item.value for item in camera.status().values}
+        assert int(values["images received"]) >= 4
+        assert values["images answered"] == "0"
+        camera.listen("color")
+        camera.spin(1.0)
+        camera.send(FRAME, FOCAL)
+        camera.wait_for(lambda: camera.color)
+
+
+def test_network_size_and_millimetres(camera: Camera, domain: int, tmp_path: Path) -> None:
+    image = cv2.resize(FRAME, (960, 540))
+    with NodeProcess(domain, tmp_path / "log", output_size="network", depth_encoding="16UC1"):
+        camera.listen("depth", "info")
+        camera.wait_until_subscribed()
+        message = camera.answer(image, 800.0)
+        camera.wait_for(lambda: camera.info)
+        assert (message.width, message.height) == (455, 256)
+        assert message.encoding == "16UC1"
+        info = camera.info[-1]
+        assert (info.width, info.height) == (455, 256)
+        assert info.p[0] == pytest.approx(800.0 * 455 / 960)
+        assert info.p[6] == pytest.approx((269.5 + 0.5) * 256 / 540 - 0.5)
+        millimetres = np.frombuffer(message.data, "<u2").reshape(256, 455)
+        expected = DepthEstimator.load("builtin")(
+            image, Intrinsics(800.0, 800.0, 0, 0), at_network_size=True
+        )
+        known = np.isfinite(expected) & (expected < 65)
+        np.testing.assert_allclose(millimetres[known], expected[known] * 1000, rtol=1e-3, atol=1)
+        assert (millimetres[~np.isfinite(expected)] == 0).all()
+
+
+def test_a_bad_model_fails_loudly_and_the_node_stays(
+    camera: Camera, domain: int, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"not a model")
+    with NodeProcess(domain, tmp_path / "log", model=str(bad)) as node:
+        status = camera.status()
+        assert status.level == b"\x02"
+        assert "bad.onnx" in status.message
+        assert node.process.poll() is None
+        assert "bad.onnx" in node.log()
+
+
+def test_wrong_parameters_end_the_node_with_one_sentence(domain: int, tmp_path: Path) -> None:
+    with NodeProcess(domain, tmp_path / "log", color_map="rainbow") as node:
+        assert node.process.wait(30) == 1
+        assert "must be one of turbo, inferno, magma" in node.log()
+        assert "Traceback" not in node.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_node_cleanly_while_it_works(
+    camera: Camera, domain: int, tmp_path: Path, number: signal.Signals
+) -> None:
+    with NodeProcess(domain, tmp_path / "log") as node:
+        camera.listen("depth", "color")
+        camera.wait_until_subscribed()
+        camera.answer(FRAME, FOCAL)
+        for _ in range(3):
+            camera.send(FRAME, FOCAL)
+        node.process.send_signal(number)
+        if number == signal.SIGINT:
+            node.process.send_signal(number)  # as a terminal under ros2 launch does
+        assert node.process.wait(20) == 0
+        assert "Traceback" not in node.log()
