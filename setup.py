@@ -64,8 +64,19 @@ setup(
         "train": TRAIN,
         "demo": [*ROS, *REPLAY],
         "test": ["pytest<9"],
-        "dev": [*ROS, *REPLAY, *HUB, *TRAIN, "pytest<9", "mcap>=1.2", "mcap-ros2-support>=0.5",
-                "mypy>=1.13", "ruff>=0.8", "types-PyYAML", "types-tqdm"],
+        "dev": [
+            *ROS,
+            *REPLAY,
+            *HUB,
+            *TRAIN,
+            "pytest<9",
+            "mcap>=1.2",
+            "mcap-ros2-support>=0.5",
+            "mypy>=1.13",
+            "ruff>=0.8",
+            "types-PyYAML",
+            "types-tqdm",
+        ],
     },
     entry_points={
         "console_scripts": [

@@ -8,8 +8,10 @@ key `depth_dpt`. A third party's ONNX runs with a description beside it: `model.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from importlib import resources
@@ -29,7 +31,19 @@ Layout = Literal["NHWC", "NCHW"]
 DType = Literal["uint8", "float32"]
 Quantity = Literal["depth", "inverse_depth"]
 
-_HUB = re.compile(r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)/(?P<file>[^@\s]+?)(?:@(?P<revision>[^@\s]+))?")
+# what ONNX Runtime raises on a file that it cannot run
+LOAD_ERRORS = (
+    ort_errors.Fail,
+    ort_errors.InvalidProtobuf,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidArgument,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+
+_HUB = re.compile(
+    r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)/(?P<file>[^@\s]+?)(?:@(?P<revision>[^@\s]+))?"
+)
 
 
 class ArtifactError(ValueError):
@@ -38,7 +52,10 @@ class ArtifactError(ValueError):
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How pixels reach the network: (pixel / 255 - mean) / std where it is float32."""
+    """How pixels reach the network: (pixel / 255 - mean) / std where it is float32.
+
+    `mean` and `std` are in the order of `color`.
+    """
 
     name: str = "image"
     layout: Layout = "NHWC"
@@ -123,30 +140,51 @@ class ModelSpec:
             "input dtype": (self.input.dtype, get_args(DType)),
             "input color": (self.input.color, ("RGB", "BGR")),
             "output quantity": (self.output.quantity, get_args(Quantity)),
+            "precision": (self.precision, ("fp32", "fp16")),
         }
         for name, (value, allowed) in choices.items():
             if value not in allowed:
                 raise ArtifactError(f"{source}: {name} is {value!r}, must be one of {allowed}")
-        positive = {
-            "width": self.width,
-            "height": self.height,
+        for name, side in {"width": self.width, "height": self.height}.items():
+            if not (_are_numbers(side) and side > 0 and side == int(side)):
+                raise ArtifactError(f"{source}: {name} is {side!r}, must be a positive integer")
+        focal_lengths = {
             "canonical_focal_length": self.canonical_focal_length,
             "canonical_focal_length_y": self.canonical_focal_length_y,
         }
-        for name, number in positive.items():
-            if number is not None and not (isinstance(number, (int, float)) and number > 0):
+        for name, number in focal_lengths.items():
+            if number is not None and not (_are_numbers(number) and number > 0):
                 raise ArtifactError(f"{source}: {name} is {number!r}, must be a positive number")
-        if not 0 <= self.min_depth < self.max_depth:
-            raise ArtifactError(f"{source}: needs 0 <= min_depth < max_depth")
-        if len(self.input.mean) != 3 or len(self.input.std) != 3 or 0 in self.input.std:
-            raise ArtifactError(f"{source}: mean and std need three values, std none of them 0")
+        low, high = self.min_depth, self.max_depth
+        if not (_are_numbers(low, high) and 0 <= low < high):
+            raise ArtifactError(
+                f"{source}: needs 0 <= min_depth < max_depth in metres, got {low!r} and {high!r}"
+            )
+        for name, values in {"mean": self.input.mean, "std": self.input.std}.items():
+            if not (isinstance(values, tuple) and len(values) == 3 and _are_numbers(*values)):
+                raise ArtifactError(f"{source}: {name} is {values!r}, must be three numbers")
+        if 0 in self.input.std:
+            raise ArtifactError(f"{source}: std is {self.input.std!r}, none of them may be 0")
+        scale, shift = self.output.scale, self.output.shift
+        if not (_are_numbers(scale, shift) and scale != 0):
+            raise ArtifactError(
+                f"{source}: output scale {scale!r} and shift {shift!r} must be numbers, "
+                "scale not 0"
+            )
+
+
+def _are_numbers(*values: Any) -> bool:
+    return all(
+        isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)
+        for v in values
+    )
 
 
 def _part(kind: type[Any], content: Any, where: str) -> Any:
     if not isinstance(content, dict):
         raise ArtifactError(f"{where}: must be a mapping")
     known = {item.name: item for item in dataclasses.fields(kind)}
-    unknown = sorted(set(content) - set(known))
+    unknown = sorted(set(content) - set(known), key=str)
     if unknown:
         raise ArtifactError(f"{where}: unknown field {unknown[0]!r}; known: {', '.join(known)}")
     missing = [
@@ -199,9 +237,9 @@ def read(path: Path) -> Artifact:
             f"{path}: holds no {METADATA_KEY!r} metadata and {beside.name} is not beside it"
         )
     try:
-        content = yaml.safe_load(beside.read_text())
+        content = yaml.safe_load(beside.read_bytes())
     except yaml.YAMLError as error:
-        raise ArtifactError(f"{beside}: not YAML ({error})") from error
+        raise ArtifactError(f"{beside}: not YAML ({' '.join(str(error).split())})") from error
     return Artifact(path, ModelSpec.from_dict(content, str(beside)))
 
 
@@ -213,9 +251,7 @@ def _onnx_metadata(path: Path) -> dict[str, str]:
         session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
-    except (ort_errors.Fail, ort_errors.InvalidProtobuf, ort_errors.InvalidGraph,
-            ort_errors.InvalidArgument, ort_errors.NotImplemented,
-            ort_errors.RuntimeException) as error:  # fmt: skip
+    except LOAD_ERRORS as error:
         raise ArtifactError(f"{path}: not a model that ONNX Runtime can load ({error})") from error
     return dict(session.get_modelmeta().custom_metadata_map)
 
@@ -230,6 +266,8 @@ def _from_hub(model: str) -> Artifact:
             EntryNotFoundError,
             HfHubHTTPError,
             LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
         )
     except ImportError as error:
         raise ArtifactError(
@@ -238,11 +276,20 @@ def _from_hub(model: str) -> Artifact:
     repo, file, revision = match["repo"], match["file"], match["revision"]
     try:
         path = Path(hf_hub_download(repo, file, revision=revision))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ArtifactError(f"{model}: {str(error).strip().splitlines()[0]}") from error
-    if METADATA_KEY not in _onnx_metadata(path):
-        try:
-            hf_hub_download(repo, str(Path(file).with_suffix(".yaml")), revision=revision)
-        except EntryNotFoundError:
-            pass  # `read` says what is missing
+        if METADATA_KEY not in _onnx_metadata(path):
+            # without it, `read` says what is missing
+            with contextlib.suppress(EntryNotFoundError):
+                hf_hub_download(repo, str(Path(file).with_suffix(".yaml")), revision=revision)
+    except ArtifactError:
+        raise
+    except RepositoryNotFoundError as error:
+        raise ArtifactError(f"{model}: no repository {repo}, or no access to it") from error
+    except RevisionNotFoundError as error:
+        raise ArtifactError(f"{model}: {repo} has no revision {revision!r}") from error
+    except LocalEntryNotFoundError as error:
+        raise ArtifactError(f"{model}: not in the cache, and the Hub does not answer") from error
+    except EntryNotFoundError as error:
+        raise ArtifactError(f"{model}: {repo} has no file {file!r} there") from error
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise ArtifactError(f"{model}: {' '.join(str(error).split())}") from error
     return read(path)

@@ -66,9 +66,9 @@ def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     export.add_argument("checkpoint", type=Path, help="model.safetensors of a training run")
     export.add_argument("--out", type=Path, required=True, help="ONNX file")
     export.add_argument("--batch", type=int, default=1, help="images per inference, fixed")
-    export.add_argument("--dataset", default="", help="what it was trained on, for its description")
-    export.add_argument("--revision", default="", help="source revision, for its description")
-    export.add_argument("--metrics", type=Path, help="JSON of `evaluate`, for its description")
+    export.add_argument("--dataset", default="", help="what it was trained on, for the record")
+    export.add_argument("--revision", default="", help="source revision, for the record")
+    export.add_argument("--test-data", type=Path, help="score it on this folder's test split")
     export.set_defaults(command=_export)
 
     predict = commands.add_parser("predict", help="depth of image files")
@@ -132,14 +132,13 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     from depth_dpt_core.export.onnx import export
 
-    metrics = json.loads(arguments.metrics.read_text())["model"] if arguments.metrics else None
     artifact = export(
         arguments.checkpoint,
         arguments.out,
         batch=arguments.batch,
         source_revision=arguments.revision,
-        metrics=metrics,
         dataset=arguments.dataset,
+        test_data=arguments.test_data,
     )
     print(f"wrote {artifact.path} ({artifact.path.stat().st_size / 1e6:.1f} MB), verified")
 
@@ -149,12 +148,15 @@ def _predict(arguments: argparse.Namespace) -> None:
     from depth_dpt_core.estimator import DepthEstimator
     from depth_dpt_core.predict import predict_file
 
-    estimator = DepthEstimator.load(arguments.model, num_threads=arguments.num_threads)
     intrinsics = None
     if arguments.fx is not None:
+        fy = arguments.fx if arguments.fy is None else arguments.fy
         # the principal point does not matter for depth along z
-        intrinsics = Intrinsics(arguments.fx, arguments.fy or arguments.fx, 0.0, 0.0)
-    else:
+        intrinsics = Intrinsics(arguments.fx, fy, 0.0, 0.0)
+    elif arguments.fy is not None:
+        raise ValueError("--fy needs --fx")
+    estimator = DepthEstimator.load(arguments.model, num_threads=arguments.num_threads)
+    if intrinsics is None:
         print("no --fx: assuming the camera that the model was trained for", file=sys.stderr)
     for image in arguments.images:
         for path in predict_file(estimator, image, intrinsics, arguments.out):

@@ -21,10 +21,10 @@ _OPENCV = {
 
 
 def _table(name: ColorMap) -> NDArray[np.uint8]:
-    """Colours near to far [256,3] RGB: near is warm and bright in every map."""
+    """Colours near to far [256,1,3] RGB: near is the warm end of every map."""
     ramp = np.arange(255, -1, -1, dtype=np.uint8)[:, None]
     colors = cv2.applyColorMap(ramp, _OPENCV[name])[:, 0, ::-1]
-    return np.ascontiguousarray(colors)
+    return np.ascontiguousarray(colors, np.uint8)[:, None]
 
 
 _TABLES = {name: _table(name) for name in COLOR_MAPS}
@@ -59,10 +59,13 @@ def colorize(
     if not 0 < min_depth < max_depth:
         raise ValueError(f"needs 0 < min_depth < max_depth, got {min_depth} and {max_depth}")
     finite = np.isfinite(depth)
-    clipped = np.clip(np.where(finite, depth, min_depth), min_depth, max_depth)
-    span = np.log(max_depth / min_depth)
-    level = (np.log(clipped / np.float32(min_depth)) * np.float32(255 / span) + 0.5).astype(np.uint8)
-    out = _TABLES[color_map][level]
+    near = np.float32(min_depth)
+    above = cv2.log(np.where(finite, np.maximum(depth, near), near))
+    above -= np.float32(np.log(min_depth))
+    # rounds and saturates at the far end
+    gain = 255 / np.log(max_depth / min_depth)
+    level = cv2.convertScaleAbs(above, alpha=gain)
+    out = np.asarray(cv2.applyColorMap(level, _TABLES[color_map]), np.uint8)
     out[~finite] = UNKNOWN_COLOR
     return out
 
@@ -75,9 +78,15 @@ def scale_bar(
     color_map: ColorMap = "turbo",
     width: int = 70,
 ) -> NDArray[np.uint8]:
-    """A vertical colour scale labelled in metres, near at the bottom: [height,width,3] RGB."""
-    bar = np.full((height, width, 3), 255, np.uint8)
+    """A vertical colour scale labelled in metres, near at the bottom: [height,width,3] RGB.
+
+    Raises:
+        ValueError: as `colorize`, or the height leaves no room between the margins.
+    """
     margin = 10
+    if height < 2 * margin + 2:
+        raise ValueError(f"a scale bar needs {2 * margin + 2} pixels of height, got {height}")
+    bar = np.full((height, width, 3), 255, np.uint8)
     levels = np.geomspace(max_depth, min_depth, height - 2 * margin).astype(np.float32)
     bar[margin:-margin, 4:24] = colorize(
         levels[:, None], min_depth, max_depth, color_map=color_map

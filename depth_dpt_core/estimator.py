@@ -71,10 +71,11 @@ class DepthEstimator:
         depth = to_depth(answer, self.spec.output)
         scale = self.metric_scale(geometry, intrinsics)
         depth = geometry.crop(depth) if at_network_size else geometry.to_image(depth)
-        depth = depth * np.float32(scale)
-        low, high = self.spec.min_depth * scale, self.spec.max_depth * scale
-        depth[~((depth >= low) & (depth <= high))] = np.nan
-        return depth
+        # before scaling: rounding must not push an answer at the very end over it
+        known = (depth >= np.float32(self.spec.min_depth)) & (
+            depth <= np.float32(self.spec.max_depth)
+        )
+        return np.where(known, depth * np.float32(scale), np.float32(np.nan)).astype(np.float32)
 
     def geometry(self, width: int, height: int) -> Geometry:
         """How an image of this size lies in the network's input."""
@@ -104,7 +105,7 @@ def to_tensor(
     """Network-sized RGB image [H,W,3] to the network's input, batch of one."""
     ordered = image if spec.color == "RGB" else image[..., ::-1]
     if spec.dtype == "float32":
-        mean, std = np.float32(spec.mean), np.float32(spec.std)
+        mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
         values = (ordered.astype(np.float32) / np.float32(255) - mean) / std
     else:
         values = ordered

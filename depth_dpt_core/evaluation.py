@@ -58,6 +58,7 @@ def evaluate(estimator: DepthEstimator, root: Path, split: str) -> Evaluation:
         image = np.ascontiguousarray(frame.image)
         totals.add(estimator(image, frame.intrinsics), frame.depth)
         rows.add(frame.depth)
+    model = totals.mean()
     baseline = MetricsAccumulator()
     constant = rows.best()
     for sample in samples:
@@ -66,7 +67,7 @@ def evaluate(estimator: DepthEstimator, root: Path, split: str) -> Evaluation:
             raise ValueError(f"{sample.disparity}: all images of a split must be equally high")
         baseline.add(np.broadcast_to(constant[:, None], depth.shape), depth)
     return Evaluation(
-        totals.mean(),
+        model,
         baseline.mean(),
         totals.images,
         totals.images_without_truth,

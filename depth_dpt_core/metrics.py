@@ -38,6 +38,9 @@ class DepthMetrics:
         return " ".join(f"{name} {value:.4f}" for name, value in self.to_dict().items())
 
 
+METRIC_NAMES = tuple(item.name for item in fields(DepthMetrics))
+
+
 @dataclass(frozen=True)
 class ImageMetrics:
     """One image's metrics (None without valid pixels), and how many pixels they come from."""
@@ -65,7 +68,8 @@ def compute_metrics(
     answer = np.where(np.isfinite(prediction), prediction, np.nan).astype(np.float64)
     if answer.shape != truth.shape:
         # half-pixel centres; what touches an unanswered pixel counts as unanswered
-        answer = cv2.resize(answer, truth.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        size = truth.shape[::-1]
+        answer = np.asarray(cv2.resize(answer, size, interpolation=cv2.INTER_LINEAR))
     valid = (truth > min_depth) & (truth < max_depth)
     p, g = answer[valid], truth[valid].astype(np.float64)
     missing = int(np.count_nonzero(np.isnan(p)))
@@ -98,9 +102,7 @@ class MetricsAccumulator:
     missing: int = 0  # pixels
     _sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(METRIC_NAMES)))
 
-    def add(
-        self, prediction: NDArray[np.floating], truth: NDArray[np.floating]
-    ) -> ImageMetrics:
+    def add(self, prediction: NDArray[np.floating], truth: NDArray[np.floating]) -> ImageMetrics:
         """Score one image and add it to the average."""
         result = compute_metrics(
             prediction, truth, min_depth=self.min_depth, max_depth=self.max_depth
@@ -125,6 +127,3 @@ class MetricsAccumulator:
                 f"no image has valid depth between {self.min_depth} and {self.max_depth} m"
             )
         return DepthMetrics(*(self._sums / self.images).tolist())
-
-
-METRIC_NAMES = tuple(item.name for item in fields(DepthMetrics))

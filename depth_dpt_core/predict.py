@@ -11,7 +11,7 @@ import numpy as np
 from depth_dpt_core.camera import Intrinsics
 from depth_dpt_core.colorize import colorize
 from depth_dpt_core.estimator import DepthEstimator
-from depth_dpt_core.files import replacing
+from depth_dpt_core.files import replacing, write_atomically
 
 COLOR_RANGE = (1.0, 80.0)  # m
 
@@ -28,15 +28,18 @@ def predict_file(
         out: folder, made if needed.
 
     Raises:
+        OSError: the file cannot be read, or the results cannot be written.
         ValueError: the file is no readable image.
     """
-    picture = cv2.imread(str(image), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    packed = np.frombuffer(image.read_bytes(), np.uint8)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    picture = cv2.imdecode(packed, flags) if len(packed) else None
     if picture is None:
         raise ValueError(f"{image}: not a readable image file")
     depth = estimator(np.ascontiguousarray(picture[..., ::-1]), intrinsics)
     array, color = out / f"{image.stem}_depth.npy", out / f"{image.stem}_depth.png"
     with replacing(array) as temporary:
         np.save(temporary, depth, allow_pickle=False)
-    with replacing(color) as temporary:
-        cv2.imwrite(str(temporary), colorize(depth, *COLOR_RANGE)[..., ::-1])
+    _, png = cv2.imencode(".png", colorize(depth, *COLOR_RANGE)[..., ::-1])
+    write_atomically(color, png.tobytes())
     return array, color

@@ -67,9 +67,13 @@ class Geometry:
 
     @property
     def scale(self) -> float:
-        """The resize factor r of the focal length, from the side that fits exactly."""
-        wide_fits = self.content_width == self.network_width
-        return self.scale_x if wide_fits else self.scale_y
+        """The resize factor r of the focal length where the aspect is kept.
+
+        The exact one of the side that fits; the other side is rounded to whole pixels.
+        """
+        return min(
+            self.network_width / self.image_width, self.network_height / self.image_height
+        )
 
     @property
     def content_slices(self) -> tuple[slice, slice]:

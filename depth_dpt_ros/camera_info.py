@@ -7,10 +7,11 @@ import copy
 import time
 from collections import OrderedDict
 from threading import Condition
-from typing import Any, Protocol
+from typing import Any
 
 from depth_dpt_core.camera import Intrinsics
 from depth_dpt_core.preprocess import Geometry
+from depth_dpt_ros.stamps import stamp_ns
 
 _KEPT = 30
 _PATIENCE = 0.1  # s; CameraInfo of the same stamp is published within this of its image
@@ -18,16 +19,6 @@ _PATIENCE = 0.1  # s; CameraInfo of the same stamp is published within this of i
 
 class CameraInfoError(ValueError):
     """A CameraInfo contradicts its image; says both."""
-
-
-class _Stamp(Protocol):
-    sec: int
-    nanosec: int
-
-
-def stamp_ns(stamp: _Stamp) -> int:
-    """A ROS time as nanoseconds."""
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 class CameraInfoBuffer:
@@ -43,7 +34,7 @@ class CameraInfoBuffer:
         if focal_lengths(info) is None:
             return
         with self._arrived:
-            self._infos[stamp_ns(info.header.stamp)] = info
+            self._infos[stamp_ns(info)] = info
             while len(self._infos) > _KEPT:
                 self._infos.popitem(last=False)
             self._arrived.notify_all()
@@ -105,10 +96,18 @@ def focal_lengths(info: Any) -> tuple[float, float] | None:
 
 
 def _matrices(info: Any) -> tuple[list[float], list[float]]:
-    # rosbags and ROS 1 spell the matrices in capitals or not
-    p = info.p if hasattr(info, "p") else info.P
-    k = info.k if hasattr(info, "k") else info.K
-    return [float(x) for x in p], [float(x) for x in k]
+    return [float(x) for x in info.p], [float(x) for x in info.k]
+
+
+def image_size(info: Any) -> tuple[int, int]:
+    """(width, height) of the images that a CameraInfo belongs to; zero where it does not say."""
+    width, height = info.roi.width or info.width, info.roi.height or info.height
+    binning = _binning(info)
+    return width // binning[0], height // binning[1]
+
+
+def _binning(info: Any) -> tuple[int, int]:
+    return max(1, info.binning_x), max(1, info.binning_y)
 
 
 def intrinsics_of(info: Any, width: int, height: int) -> Intrinsics:
@@ -122,15 +121,13 @@ def intrinsics_of(info: Any, width: int, height: int) -> Intrinsics:
         raise CameraInfoError("camera_info holds no focal length: P and K are zero")
     p, k = _matrices(info)
     center = (p[2], p[6]) if p[0] > 0 else (k[2], k[5])
-    binning = max(1, info.binning_x), max(1, info.binning_y)
-    roi = info.roi
-    full = (roi.width or info.width, roi.height or info.height)
-    size = full[0] // binning[0], full[1] // binning[1]
+    size = image_size(info)
     if all(size) and size != (width, height):
         raise CameraInfoError(
             f"camera_info is for {size[0]}x{size[1]} pixels, the image has {width}x{height}"
         )
-    whole = Intrinsics(*focal, *center).shifted(-roi.x_offset, -roi.y_offset)
+    whole = Intrinsics(*focal, *center).shifted(-info.roi.x_offset, -info.roi.y_offset)
+    binning = _binning(info)
     return whole.scaled(1 / binning[0], 1 / binning[1])
 
 
@@ -155,7 +152,7 @@ def info_for_depth(
     out.binning_x = out.binning_y = 0
     p, k = _matrices(info)
     sx, sy = camera.fx / before.fx, camera.fy / before.fy
-    binning = max(1, info.binning_x), max(1, info.binning_y)
+    binning = _binning(info)
     if k[0] > 0:
         raw = Intrinsics(k[0], k[4] if k[4] > 0 else k[0], k[2], k[5])
         raw = raw.shifted(-info.roi.x_offset, -info.roi.y_offset)

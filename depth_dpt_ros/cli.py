@@ -33,7 +33,7 @@ def _add_bag_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     drive = commands.add_parser("synth-drive", help="render a drive through a street into a bag")
     drive.add_argument("out", type=Path, help="folder of the new bag")
     drive.add_argument("--frames", type=int, default=60, help="at 10 Hz")
-    drive.add_argument("--seed", type=int, default=3)
+    drive.add_argument("--seed", type=int, default=5)
     drive.set_defaults(command=_synth_drive)
 
 

@@ -9,15 +9,18 @@ import sys
 import traceback
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # rclpy of 2022 too
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_dpt_core.artifact import ArtifactError, resolve
@@ -64,7 +67,8 @@ class DepthNode(LifecycleNode):
         self._frames: LatestFrame[Image | CompressedImage] = LatestFrame()
         self._estimator: DepthEstimator | None = None
         self._worker: FrameWorker | None = None
-        self._image_subscription = self._info_subscription = None
+        self._image_subscription: Subscription[Any] | None = None
+        self._info_subscription: Subscription[Any] | None = None
         self._reliability = ReliabilityPolicy.BEST_EFFORT
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # steady: with use_sim_time and no /clock, ROS time stands still
@@ -162,7 +166,7 @@ class DepthNode(LifecycleNode):
         self._info_subscription = self.create_subscription(
             CameraInfo,
             "camera_info",
-            lambda message: self._infos.add(message),
+            self._infos.add,
             QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT),
             qos_overriding_options=_OVERRIDES(),
         )
@@ -211,7 +215,7 @@ class DepthNode(LifecycleNode):
                 continue
             try:
                 publisher.publish(message)
-            except rclpy._rclpy_pybind11.RCLError:
+            except rclpy_implementation.RCLError:
                 if self.context.ok():
                     raise
                 return

@@ -20,12 +20,12 @@ from depth_dpt_ros.camera_info import (
     PatientMatch,
     info_for_depth,
     intrinsics_of,
-    stamp_ns,
 )
 from depth_dpt_ros.diagnostics import NodeHealth
 from depth_dpt_ros.image_codec import ImageCodecError, depth_to_image, rgb_to_image, to_rgb
 from depth_dpt_ros.latest_frame import LatestFrame
 from depth_dpt_ros.parameters import NodeParameters
+from depth_dpt_ros.stamps import stamp_ns
 
 
 class DepthOutputs(Protocol):
@@ -100,9 +100,7 @@ class FrameWorker:
             time.sleep(min(pause, 0.05))
             self._frames.give_back(message)
             return
-        info, undecided = self._cameras.find(
-            stamp_ns(message.header.stamp), parameters.camera_info_timeout
-        )
+        info, undecided = self._cameras.find(stamp_ns(message), parameters.camera_info_timeout)
         if undecided:
             self._frames.give_back(message)
             return

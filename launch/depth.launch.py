@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start depth_node on a camera: ros2 launch depth_dpt_ros depth.launch.py image:=/front/image_raw."""
+"""Start depth_node: ros2 launch depth_dpt_ros depth.launch.py image:=/front/image_raw."""
 
 import os
 from pathlib import Path

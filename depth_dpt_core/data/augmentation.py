@@ -28,4 +28,4 @@ def augment_colors(
     out = tensor.numpy().transpose(1, 2, 0).astype(np.float32)
     sigma = rng.uniform(0, config.noise) * 255
     out += rng.standard_normal(out.shape, np.float32) * np.float32(sigma)
-    return np.clip(np.round(out), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.round(out), 0, 255), np.uint8)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -130,14 +131,14 @@ def decode_disparity(encoded: NDArray[np.uint16], baseline_focal: float) -> NDAr
 
 
 def encode_disparity(depth: NDArray[np.float32], baseline_focal: float) -> NDArray[np.uint16]:
-    """Inverse of `decode_disparity`; depth that is NaN or out of the encoding's reach becomes 0."""
+    """Inverse of `decode_disparity`; what is NaN or out of the encoding's reach becomes 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         code = np.round(baseline_focal / depth.astype(np.float64) * 256 + 1)
     usable = np.isfinite(code) & (code > 1) & (code <= 65535)
     return np.where(usable, code, 0).astype(np.uint16)
 
 
-def _read_png(path: Path, dtype: type[np.unsignedinteger], channels: int) -> NDArray[np.uint8]:
+def _read_png(path: Path, dtype: type[np.unsignedinteger], channels: int) -> NDArray[Any]:
     # IMREAD_ANYDEPTH without color keeps 16 bits; color images are 8-bit BGR
     flags = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_UNCHANGED
     image = cv2.imread(str(path), flags)

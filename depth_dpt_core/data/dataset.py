@@ -65,7 +65,8 @@ class DepthDataset(Dataset[Example]):
         self._augmentation = augmentation
         self._seed = seed
         # shared, so that persistent workers see it too
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the augmentations of an epoch."""
@@ -134,5 +135,3 @@ def _draw_crop(
         tall,
         flip=bool(rng.random() < augmentation.flip),
     )
-
-

@@ -8,9 +8,8 @@ import logging
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from depth_dpt_core.artifact import Artifact, ArtifactError
+from depth_dpt_core.artifact import LOAD_ERRORS, Artifact, ArtifactError
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ class OnnxRuntimeEngine:
             self._session = onnxruntime.InferenceSession(
                 str(artifact.path), options, providers=available
             )
-        except (ort_errors.Fail, ort_errors.RuntimeException, ort_errors.InvalidGraph) as error:
+        except LOAD_ERRORS as error:
             raise ArtifactError(f"{artifact.path}: ONNX Runtime refuses it ({error})") from error
         used = self._session.get_providers()[0]
         if used != available[0]:
@@ -62,10 +61,10 @@ class OnnxRuntimeEngine:
     def _check_interface(self, artifact: Artifact) -> None:
         spec, source = artifact.spec, artifact.path
         inputs = {item.name: item for item in self._session.get_inputs()}
-        outputs = {item.name for item in self._session.get_outputs()}
+        outputs = {item.name: item for item in self._session.get_outputs()}
         for kind, name, there in (
             ("input", spec.input.name, set(inputs)),
-            ("output", spec.output.name, outputs),
+            ("output", spec.output.name, set(outputs)),
         ):
             if name not in there:
                 raise ArtifactError(
@@ -74,16 +73,22 @@ class OnnxRuntimeEngine:
                 )
         declared = inputs[spec.input.name]
         expected = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[spec.input.dtype]
-        size = (spec.height, spec.width)
+        size = [spec.height, spec.width]
+        sides = [*size, 3] if spec.input.layout == "NHWC" else [3, *size]
         shape = declared.shape
-        if len(shape) == 4:
-            sides = shape[1:3] if spec.input.layout == "NHWC" else shape[2:4]
-            fits = all(isinstance(s, str) or s is None or s == n
-                       for s, n in zip(sides, size, strict=True))  # fmt: skip
-        else:
-            fits = False
-        if declared.type != expected or not fits:
+        if declared.type != expected or len(shape) != 4 or not _fits(shape[1:], sides):
             raise ArtifactError(
                 f"{source}: input {declared.name!r} is {declared.type} {shape}, its description "
                 f"says {spec.input.dtype} {spec.input.layout} {spec.width}x{spec.height}"
             )
+        answer = outputs[spec.output.name].shape
+        if answer and (len(answer) not in (3, 4) or not _fits(answer[-2:], size)):
+            raise ArtifactError(
+                f"{source}: output {spec.output.name!r} is {answer}, its description says one "
+                f"depth for each pixel of {spec.width}x{spec.height}"
+            )
+
+
+def _fits(declared: list[int | str | None], wanted: list[int]) -> bool:
+    """Whether each side is as wanted or left open."""
+    return all(s == n for s, n in zip(declared, wanted, strict=True) if isinstance(s, int))

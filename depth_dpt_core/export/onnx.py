@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the artifact: one verified ONNX file with weights, preprocessing and description inside."""
+"""Write the artifact: one verified ONNX file, with preprocessing and description inside."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import warnings
 from pathlib import Path
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from depth_dpt_core.artifact import METADATA_KEY, Artifact, ModelSpec
 from depth_dpt_core.engines.onnxruntime import OnnxRuntimeEngine
+from depth_dpt_core.estimator import DepthEstimator
+from depth_dpt_core.evaluation import evaluate
 from depth_dpt_core.files import replacing
 from depth_dpt_core.frames import street_frames
 from depth_dpt_core.model.checkpoint import load_model
@@ -42,9 +45,14 @@ class _Deployed(nn.Module):
 
 
 def export(
-    checkpoint: Path, out: Path, *, batch: int = 1, source_revision: str = "",
-    metrics: dict[str, float] | None = None, dataset: str = "",
-) -> Artifact:  # fmt: skip
+    checkpoint: Path,
+    out: Path,
+    *,
+    batch: int = 1,
+    source_revision: str = "",
+    dataset: str = "",
+    test_data: Path | None = None,
+) -> Artifact:
     """Export a checkpoint and verify it against torch on packaged street frames.
 
     Args:
@@ -52,8 +60,9 @@ def export(
         out: the ONNX file; appears only if it is verified.
         batch: images per inference, fixed in the file.
         source_revision: revision of the code that trained the model.
-        metrics: figures to put into the description.
         dataset: what the model was trained on, for the description.
+        test_data: data set in the Cityscapes layout; the metrics on its test split go into the
+            description.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
@@ -70,7 +79,6 @@ def export(
         dataset=dataset,
         training_run=f"{config['name']}, step {step}",
         source_revision=source_revision,
-        metrics=metrics or {},
     )
     with replacing(out) as temporary:
         write_onnx(model, spec, temporary, batch=batch)
@@ -80,6 +88,11 @@ def export(
                 f"{out}: differs from the model by {error:.2g} at worst "
                 f"(limit {MAX_RELATIVE_ERROR:g}); nothing was written"
             )
+        if test_data is not None:
+            estimator = DepthEstimator.load(Artifact(temporary, spec))
+            scores = evaluate(estimator, test_data, "test").model
+            spec = dataclasses.replace(spec, metrics=scores.to_dict())
+            _describe(temporary, spec)
     return Artifact(out, spec)
 
 
@@ -101,6 +114,10 @@ def write_onnx(model: DPT, spec: ModelSpec, path: Path, *, batch: int) -> None:
             external_data=False,
             verbose=False,
         )
+    _describe(path, spec)
+
+
+def _describe(path: Path, spec: ModelSpec) -> None:
     graph = onnx.load(path)
     onnx.helper.set_model_props(graph, {METADATA_KEY: spec.to_json()})
     onnx.checker.check_model(graph, full_check=True)

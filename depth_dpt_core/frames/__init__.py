@@ -21,5 +21,5 @@ def street_frames() -> list[NDArray[np.uint8]]:
         packed = np.frombuffer(file.read_bytes(), np.uint8)
         image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
         assert image is not None, f"packaged frame {file.name} is broken"
-        frames.append(np.ascontiguousarray(image[..., ::-1]))
+        frames.append(np.ascontiguousarray(image[..., ::-1], np.uint8))
     return frames

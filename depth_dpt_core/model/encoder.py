@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -49,16 +51,16 @@ class Encoder(nn.Module):
             self.backbone = timm.create_model(
                 name, pretrained=pretrained, features_only=True, out_indices=(-4, -3, -2, -1)
             )
-        info = self.backbone.feature_info
+        info: Any = self.backbone.feature_info
         self.channels: list[int] = info.channels()
         self.strides: list[int] = info.reduction()
         self.multiple = max(self.strides)
-        cfg = probe.pretrained_cfg
+        cfg: Any = probe.pretrained_cfg
         self.mean: tuple[float, ...] = tuple(cfg.get("mean", (0.5,) * 3))
         self.std: tuple[float, ...] = tuple(cfg.get("std", (0.5,) * 3))
 
     def freeze_image_size(self, image_size: tuple[int, int]) -> None:
-        """Resample position embeddings for good, so that no resize is left in an exported graph."""
+        """Resample position embeddings for good, so that an exported graph does not."""
         vit = getattr(self.backbone, "model", None)
         if vit is not None and hasattr(vit, "set_input_size"):
             vit.set_input_size(img_size=image_size)

@@ -67,7 +67,7 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
     examples = DepthDataset("train", config.data, size, config.augmentation, options.seed)
     validation = DepthDataset("val", config.data, size, None)
     write_atomically(folder / "config.json", json.dumps(config.to_dict(), indent=1).encode())
-    print(f"{folder}: {len(examples)} examples, {device}, step {step} of {options.steps}", flush=True)
+    print(f"{folder}: {len(examples)} examples, {device}, step {step}/{options.steps}", flush=True)
 
     started, begun_at = time.monotonic(), step
     batches = _batches(examples, options, config.data.workers, step)
@@ -85,7 +85,7 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
         beyond = far_loss(prediction, far, config.data.max_depth)
         loss = silog + options.gradient_weight * gradient + options.far_weight * beyond
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
         optimizer.step()
         step += 1
@@ -168,10 +168,12 @@ def _set_learning_rates(
 def _batches(
     dataset: DepthDataset, options: OptimizationConfig, workers: int, step: int
 ) -> Iterator[Example]:
-    """Endless batches; the order depends on seed and epoch only, so it can be taken up anywhere."""
+    """Endless batches; their order depends on seed and epoch only, so any step can be taken up."""
     per_epoch = len(dataset) // options.batch_size
     if not per_epoch:
-        raise ConfigError(f"{len(dataset)} examples are fewer than a batch of {options.batch_size}")
+        raise ConfigError(
+            f"{len(dataset)} examples are fewer than a batch of {options.batch_size}"
+        )
     while True:
         epoch, offset = divmod(step, per_epoch)
         dataset.set_epoch(epoch)

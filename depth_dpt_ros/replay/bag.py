@@ -189,12 +189,6 @@ def find_camera(bag: Bag, image_topic: str | None) -> Camera:
     return by_name[image_topic]
 
 
-def stamp_ns(message: Message) -> int:
-    """Return a message's header stamp in nanoseconds."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
 def _base(topic: str) -> str:
     return topic.removesuffix("/compressed")
 

@@ -15,9 +15,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_dpt_core.camera import Intrinsics
+from depth_dpt_ros.camera_info import image_size, intrinsics_of
 from depth_dpt_ros.image_codec import to_depth
-from depth_dpt_ros.replay.bag import IMAGES, Bag, BagError, Camera, Message, cameras, stamp_ns
+from depth_dpt_ros.replay.bag import IMAGES, Bag, Camera, Message, cameras
+from depth_dpt_ros.replay.projection import TransformTree, cloud_points, frame_id, project_points
+from depth_dpt_ros.stamps import stamp_ns
 
 TOLERANCE_NS = 50_000_000
 # How much later than its counterpart a message may reach the recorder.
@@ -26,7 +28,6 @@ WAIT_NS = 1_000_000_000
 Depth = NDArray[np.float32]
 Floats = NDArray[Any]
 
-_POINT_FIELDS = {7: "f4", 8: "f8"}  # sensor_msgs/PointField FLOAT32 and FLOAT64
 _log = getLogger(__name__)
 
 
@@ -52,9 +53,10 @@ class GroundTruth:
         """
         if self.cloud_to_camera is None:
             return to_depth(message)
-        size = (camera_info.height, camera_info.width)
+        width, height = image_size(camera_info)
+        camera = intrinsics_of(camera_info, width, height)
         points = cloud_points(message)
-        return project_points(points, self.cloud_to_camera, intrinsics(camera_info), size)
+        return project_points(points, self.cloud_to_camera, camera, (height, width))
 
 
 def find_ground_truth(bag: Bag, camera: Camera) -> GroundTruth | None:
@@ -96,119 +98,19 @@ def iter_truth(
         yield from _depths(truth, _decide(images, truths, inf, tolerance_ns), info)
 
 
-class TransformTree:
-    """Static transforms between frames, as [4, 4] matrices."""
-
-    def __init__(self, messages: Iterable[Message]) -> None:
-        """Take tf2_msgs/TFMessages; between two frames the last transform counts."""
-        self._from: dict[str, dict[str, Floats]] = {}  # [a][b] takes points from frame b to a
-        for transform in (each for message in messages for each in message.transforms):
-            parent, child = _frame(transform), transform.child_frame_id.lstrip("/")
-            matrix = _matrix(transform.transform)
-            self._from.setdefault(parent, {})[child] = matrix
-            self._from.setdefault(child, {})[parent] = np.linalg.inv(matrix)
-
-    @classmethod
-    def from_bag(cls, bag: Bag) -> TransformTree:
-        """Read all of /tf_static, also where it is in a namespace."""
-        topics = [t for t in bag.of_type("tf2_msgs/msg/TFMessage") if t.endswith("/tf_static")]
-        return cls(bag.deserialize(raw, topic) for topic, _, raw in bag.messages(topics))
-
-    def lookup(self, target: str, source: str) -> Floats:
-        """Return the matrix that takes points from frame source to frame target.
-
-        Raises:
-            LookupError: no chain of transforms ties the two.
-        """
-        reached: dict[str, Floats] = {target: np.eye(4)}
-        border = deque([target])
-        while border:
-            frame = border.popleft()
-            for neighbour in self._from.get(frame, {}).keys() - reached:
-                reached[neighbour] = reached[frame] @ self._from[frame][neighbour]
-                border.append(neighbour)
-        if source not in reached:
-            known = ", ".join(sorted(reached))
-            raise LookupError(f"no static transforms tie frame {source!r} to any of {known}")
-        return reached[source]
-
-    def apart(self, a: str, b: str) -> bool:
-        """Tell whether the origins of two frames are known to be over a millimetre apart."""
-        try:
-            return bool(np.linalg.norm(self.lookup(a, b)[:3, 3]) > 1e-3)
-        except LookupError:
-            return False
-
-
-def project_points(
-    points: Floats, cloud_to_camera: Floats, camera: Intrinsics, size: tuple[int, int]
-) -> Depth:
-    """Return points [N, 3] in metres as a depth image of size (H, W), NaN where no point falls.
-
-    A point in front of the camera falls on the pixel at floor(u + 0.5), floor(v + 0.5), where
-    the smallest Z wins. No lens distortion is applied: the image is taken to be rectified.
-    """
-    points = points[np.isfinite(points).all(axis=1)]
-    points = points @ cloud_to_camera[:3, :3].T + cloud_to_camera[:3, 3]
-    points = points[points[:, 2] > 0]
-    uv = points[:, :2] / points[:, 2:] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
-    pixel = np.floor(uv + 0.5)
-    inside = ((pixel >= 0) & (pixel < size[::-1])).all(axis=1)
-    column, row = pixel[inside].astype(np.intp).T
-    depth = np.full(size, np.inf, np.float32)
-    np.minimum.at(depth, (row, column), points[inside, 2].astype(np.float32))
-    depth[np.isinf(depth)] = np.nan
-    return depth
-
-
-def cloud_points(cloud: Message) -> Floats:
-    """Return x, y, z of a sensor_msgs/PointCloud2 as [N, 3], row by row.
-
-    Reads float32 and float64 of either byte order, padded points and padded rows.
-
-    Raises:
-        BagError: the cloud has no such x, y and z, or not the size it states.
-    """
-    fields = {field.name: field for field in cloud.fields}
-    order = ">" if cloud.is_bigendian else "<"
-    try:
-        layout: Any = {
-            "names": ["x", "y", "z"],
-            "formats": [order + _POINT_FIELDS[fields[axis].datatype] for axis in "xyz"],
-            "offsets": [fields[axis].offset for axis in "xyz"],
-            "itemsize": cloud.point_step,
-        }
-        row_step = max(cloud.row_step, cloud.width * cloud.point_step)  # some leave it at 0
-        shape, strides = (cloud.height, cloud.width), (row_step, cloud.point_step)
-        grid = np.ndarray(shape, np.dtype(layout), cloud.data, strides=strides)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BagError(
-            f"a PointCloud2 of {cloud.height} x {cloud.width} points should have float x, y and z "
-            f"within its {cloud.point_step} bytes a point and {len(cloud.data)} in all ({error})"
-        ) from error
-    return np.stack([grid[axis].ravel() for axis in "xyz"], axis=1).astype(np.float64)
-
-
-def intrinsics(camera_info: Message) -> Intrinsics:
-    """Return P of a sensor_msgs/CameraInfo, K where P is unset; ValueError if both are unset."""
-    p, k = camera_info.p, camera_info.k
-    values = (p[0], p[5], p[2], p[6]) if p[0] else (k[0], k[4], k[2], k[5])
-    return Intrinsics(*map(float, values))
-
-
 def _depth_images(
     bag: Bag, camera: Camera, tree: TransformTree
 ) -> Iterator[tuple[tuple[bool, int], GroundTruth]]:
     """Yield the depth images to which no other camera has a better claim, with that claim."""
-    views = [(c.base_topic, _frame(bag.first(c.image_topic))) for c in (camera, *cameras(bag))]
+    views = [(c.base_topic, frame_id(bag.first(c.image_topic))) for c in (camera, *cameras(bag))]
     for topic in bag.of_type(*IMAGES):
         image, truth = bag.first(topic), GroundTruth(topic)
         try:
             truth.depth(image, None)
         except ValueError:  # a picture, or depth coded in a way that cannot be read
             continue
-        claim, *others = (_claim(view, (topic, _frame(image))) for view in views)
-        if claim >= max(others, default=claim) and not tree.apart(views[0][1], _frame(image)):
+        claim, *others = (_claim(view, (topic, frame_id(image))) for view in views)
+        if claim >= max(others, default=claim) and not tree.apart(views[0][1], frame_id(image)):
             yield claim, truth
 
 
@@ -223,11 +125,11 @@ def _clouds(bag: Bag, camera: Camera, tree: TransformTree) -> Iterator[tuple[int
     if camera.camera_info_topic is None:
         return
     info = bag.first(camera.camera_info_topic)
-    frame = _frame(bag.first(camera.image_topic))
+    frame = frame_id(bag.first(camera.image_topic))
     for topic in bag.of_type("sensor_msgs/msg/PointCloud2"):
         cloud = bag.first(topic)
         try:
-            truth = GroundTruth(topic, tree.lookup(frame, _frame(cloud)))
+            truth = GroundTruth(topic, tree.lookup(frame, frame_id(cloud)))
             yield int(np.isfinite(truth.depth(cloud, info)).sum()), truth
         except (LookupError, ValueError):  # no chain, no calibration, or no x, y and z
             continue
@@ -277,19 +179,3 @@ def _depth_if_whole(truth: GroundTruth, message: Message, info: Message) -> Dept
     except ValueError as error:
         _log.warning("skipping what %s says at %d ns: %s", truth.topic, stamp_ns(message), error)
         return None
-
-
-def _frame(message: Message) -> str:
-    return str(message.header.frame_id).lstrip("/")  # ROS 1 may begin it with a slash
-
-
-def _matrix(transform: Message) -> Floats:
-    """Return a geometry_msgs/Transform as [4, 4]."""
-    rotation, translation = transform.rotation, transform.translation
-    quaternion = np.array([rotation.x, rotation.y, rotation.z, rotation.w])
-    x, y, z, w = quaternion / np.linalg.norm(quaternion)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    matrix = np.eye(4)
-    matrix[:3, :3] += 2 * w * cross + 2 * cross @ cross
-    matrix[:3, 3] = translation.x, translation.y, translation.z
-    return matrix

@@ -16,7 +16,8 @@ from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from depth_dpt_ros.replay.bag import Bag, BagError, Camera, Topic, cameras, find_camera, stamp_ns
+from depth_dpt_ros.replay.bag import Bag, BagError, Camera, Topic, cameras, find_camera
+from depth_dpt_ros.stamps import stamp_ns
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"

@@ -16,16 +16,11 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from depth_dpt_core.camera import Intrinsics
-from depth_dpt_ros.replay.bag import Bag, BagError, find_camera, stamp_ns
-from depth_dpt_ros.replay.ground_truth import (
-    GroundTruth,
-    TransformTree,
-    cloud_points,
-    find_ground_truth,
-    intrinsics,
-    iter_truth,
-    project_points,
-)
+from depth_dpt_ros.camera_info import intrinsics_of
+from depth_dpt_ros.replay.bag import Bag, BagError, find_camera
+from depth_dpt_ros.replay.ground_truth import GroundTruth, find_ground_truth, iter_truth
+from depth_dpt_ros.replay.projection import TransformTree, cloud_points, project_points
+from depth_dpt_ros.stamps import stamp_ns
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 HUMBLE = get_typestore(Stores.ROS2_HUMBLE)
@@ -199,12 +194,12 @@ def test_points_are_taken_into_the_camera_first() -> None:
 def test_intrinsics_are_p_or_else_k(p: Any, k: Any, expected: Intrinsics) -> None:
     info = camera_info()
     info.p, info.k = np.array(p, float), np.array(k, float)
-    assert intrinsics(info) == expected
+    assert intrinsics_of(info, 5, 3) == expected
 
 
 def test_uncalibrated_camera_is_refused() -> None:
     with pytest.raises(ValueError, match="focal length"):
-        intrinsics(camera_info(focal_length=0.0))
+        intrinsics_of(camera_info(focal_length=0.0), 5, 3)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -504,7 +499,7 @@ def test_driving_scene_agrees_with_its_published_point_count() -> None:
         assert truth is not None
         assert truth.cloud_to_camera is not None
         _, second, _ = (bag.deserialize(raw, t) for t, _, raw in bag.messages([truth.topic]))
-        camera = intrinsics(bag.first("/camera_01/camera_info"))
+        camera = intrinsics_of(bag.first("/camera_01/camera_info"), 1936, 1216)
     points = cloud_points(second)
     x, y, z = truth.cloud_to_camera[:3] @ np.vstack([points.T, np.ones(len(points))])
     u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy

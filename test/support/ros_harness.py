@@ -25,8 +25,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from depth_dpt_ros.camera_info import stamp_ns
 from depth_dpt_ros.image_codec import rgb_to_image
+from depth_dpt_ros.stamps import stamp_ns
 from depth_dpt_ros.transport import large_image_settings
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -93,9 +93,7 @@ class Camera:
         self.info: list[CameraInfo] = []
         self.color: list[Image] = []
         self.diagnostics: list[DiagnosticArray] = []
-        self.node.create_subscription(
-            DiagnosticArray, "/diagnostics", self.diagnostics.append, 10
-        )
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
         self._tick = 0
 
     def listen(self, *topics: str) -> None:
@@ -175,9 +173,9 @@ class Camera:
     def answer(self, rgb: np.ndarray, focal: float | None, **options: Any) -> Image:
         """Send an image and return its depth."""
         header = self.send(rgb, focal, **options)
-        stamp = stamp_ns(header.stamp)
-        self.wait_for(lambda: any(stamp_ns(m.header.stamp) == stamp for m in self.depth))
-        return next(m for m in self.depth if stamp_ns(m.header.stamp) == stamp)
+        stamp = header.stamp.sec * 10**9 + header.stamp.nanosec
+        self.wait_for(lambda: any(stamp_ns(m) == stamp for m in self.depth))
+        return next(m for m in self.depth if stamp_ns(m) == stamp)
 
     def status(self) -> Any:
         """The node's newest diagnostic status."""

@@ -15,9 +15,11 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from depth_dpt_core.data.cityscapes import LABEL_EGO_VEHICLE, LABEL_SKY, encode_disparity
@@ -123,8 +125,12 @@ def _write(
     labels = np.zeros(frame.depth.shape, np.uint8)
     labels[frame.sky], labels[frame.ego] = LABEL_SKY, LABEL_EGO_VEHICLE
     disparity = encode_disparity(frame.depth, baseline * k.fx)
-    pictures = {"leftImg8bit": frame.image[..., ::-1], "disparity": disparity, "gtFine": labels,
-                "depth": frame.depth}  # fmt: skip
+    pictures: dict[str, NDArray[Any]] = {
+        "leftImg8bit": frame.image[..., ::-1],
+        "disparity": disparity,
+        "gtFine": labels,
+        "depth": frame.depth,
+    }
     for kind, picture in pictures.items():
         path = _path(out, settings, scene, view, kind)
         packed = cv2.imencode(path.suffix, picture)[1]

@@ -96,7 +96,7 @@ def albedo(hits: Hits, material: Ints, street: Street) -> Floats:
     index = np.flatnonzero(material == Material.ROAD)
     if len(index):
         out[index] = _road(hits.select(index), street)
-    return np.clip(out, 0.005, 0.95)
+    return np.asarray(np.clip(out, 0.005, 0.95))
 
 
 def _plain(hits: Hits) -> Floats:
@@ -111,7 +111,9 @@ def _paint(hits: Hits) -> Floats:
 
 def _ground(hits: Hits) -> Floats:
     grain = _fractal(hits.u, hits.v, (9.0, 2.2, 0.5, 0.12), hits.footprint * 2)
-    tint = _noise(hits.u, hits.v, 5.0, hits.footprint)[:, None] * np.float32([0.12, 0.02, -0.05])
+    tint = _noise(hits.u, hits.v, 5.0, hits.footprint)[:, None] * np.array(
+        [0.12, 0.02, -0.05], np.float32
+    )
     return hits.color * (1 + 0.34 * grain[:, None] + tint)
 
 
@@ -151,7 +153,7 @@ def _facade(hits: Hits) -> Floats:
     brick = np.abs(np.mod(hits.v, 0.22) - 0.11) > 0.1
     lines = np.where(brick, 0.15 * np.clip(0.08 / hits.footprint, 0, 1), 0)
     wall = hits.color * (1 + 0.13 * grain - lines * (_unit(pattern + 5) > 0.5))[:, None]
-    glass = (0.02 + 0.22 * window**3)[:, None] * np.float32([0.85, 0.95, 1.1])
+    glass = (0.02 + 0.22 * window**3)[:, None] * np.array([0.85, 0.95, 1.1], np.float32)
     pane = np.where(bar[:, None], 0.5, glass)
     out = np.where(inside[:, None], pane, np.where(frame[:, None], wall * 1.25 + 0.06, wall))
     blind = _unit(pattern + 6) < 0.12  # walls without windows
@@ -196,7 +198,7 @@ def _road(hits: Hits, street: Street) -> Floats:
         stripe = np.mod(x, 1.0) < 0.5
         paint = np.where((z > start) & (z < start + length) & stripe, 1.0, paint)
     worn = np.clip(0.9 - 0.25 * np.abs(_noise(x, z, 0.3, footprint)) - rng.uniform(0, 0.3), 0, 1)
-    tint = np.float32([0.75, 0.74, 0.7]) if rng.random() < 0.85 else np.float32([0.7, 0.5, 0.1])
+    tint = np.array([0.75, 0.74, 0.7] if rng.random() < 0.85 else [0.7, 0.5, 0.1], np.float32)
     cover = (paint * worn)[:, None]
     return np.asarray(base * (1 - cover) + tint * cover, np.float32)
 
@@ -224,6 +226,6 @@ def sky(directions: Floats, street: Street) -> Floats:
     fine = np.full_like(u, 0.02)
     clouds = _fractal(u, v, (3.0, 1.1, 0.4, 0.15), fine)
     cover = np.clip((clouds + 4 * light.cloud_cover - 2.2) * 0.6, 0, 1)[:, None] * blend**0.5
-    grey = np.float32([0.86, 0.87, 0.89]) * (1 - 0.12 * clouds[:, None])
+    grey = np.array([0.86, 0.87, 0.89], np.float32) * (1 - 0.12 * clouds[:, None])
     glow = np.clip(directions @ light.sun_direction, 0, 1)[:, None] ** 60 * light.sun_color * 0.6
     return np.asarray(clear * (1 - cover) + grey * cover + glow, np.float32)

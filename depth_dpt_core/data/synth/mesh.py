@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int32]
 
 
@@ -135,7 +136,7 @@ class MeshBuilder:
         shift: float = 0.0,
         pattern: int = 0,
     ) -> None:
-        """Add a box whose top (x, -, z) differs from its bottom (x, y, z), moved `shift` along z."""
+        """Add a box with another top (x, -, z) than bottom (x, y, z), moved `shift` along z."""
         low, high = np.asarray(bottom, np.float64), np.asarray(top, np.float64)
         ring = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2.0
         corners = np.zeros((8, 3))

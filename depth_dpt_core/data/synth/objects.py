@@ -58,7 +58,8 @@ def add_vehicle(
         roof = cabin * rng.uniform(0.55, 0.7)
         taper(waist, [width * 0.9, height - waist - 0.05, cabin], [width * 0.74, 0, roof],
               _GLASS, back)  # fmt: skip
-        taper(height - 0.05, [width * 0.75, 0.05, roof], [width * 0.72, 0, roof * 0.95], paint, back)
+        taper(height - 0.05, [width * 0.75, 0.05, roof], [width * 0.72, 0, roof * 0.95], paint,
+              back)  # fmt: skip
     else:
         bonnet = {"van": 0.16, "truck": 0.0, "bus": 0.0}[kind] * length
         body = length - bonnet
@@ -161,9 +162,7 @@ def add_person(
     )
 
 
-def add_tree(
-    builder: MeshBuilder, x: float, y: float, z: float, rng: np.random.Generator
-) -> None:
+def add_tree(builder: MeshBuilder, x: float, y: float, z: float, rng: np.random.Generator) -> None:
     """Add a tree: trunk, limbs and a crown of rough clumps; some are bare, some conifers."""
     height = rng.uniform(3.5, 14)
     trunk = rng.uniform(0.25, 0.45) * height
@@ -199,9 +198,7 @@ def add_tree(
             )  # fmt: skip
 
 
-def add_bush(
-    builder: MeshBuilder, x: float, y: float, z: float, rng: np.random.Generator
-) -> None:
+def add_bush(builder: MeshBuilder, x: float, y: float, z: float, rng: np.random.Generator) -> None:
     """Add a low clump of vegetation."""
     size = rng.uniform(0.3, 1.3)
     leaf = np.array([0.06, 0.11, 0.03]) * rng.uniform(0.5, 1.8)
@@ -241,7 +238,7 @@ def add_pole(
 
 
 def add_clutter(builder: MeshBuilder, x: float, z: float, rng: np.random.Generator) -> None:
-    """Add a box, ball or post of no kind; one in four floats, so that contact is not the only cue."""
+    """Add a box or ball of no kind; one in four floats, so that contact is not the only cue."""
     size = rng.uniform(0.15, 1.2, 3)
     height = rng.uniform(0.3, 3.0) if rng.random() < 0.25 else 0.0
     color, pattern = rng.uniform(0.02, 0.8, 3), int(rng.integers(1 << 30))

@@ -93,7 +93,7 @@ class Renderer:
     def color(self, view: View, rng: np.random.Generator) -> Floats:
         """Linear colour [H,W,3] (1 = white surface in bright light), box-filtered."""
         street, light = self._street, self._street.light
-        directions, cosine = view.rays(SAMPLES)
+        directions, _ = view.rays(SAMPLES)
         hit = self._cast(view.position, directions)
         seen = np.flatnonzero(hit["primID"] >= 0)
         toward, distance = directions[seen], hit["tfar"][seen]

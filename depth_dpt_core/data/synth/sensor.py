@@ -57,4 +57,5 @@ class Sensor:
         picture = np.round(encoded * 255).astype(np.uint8)
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality]
         _, packed = cv2.imencode(".jpg", picture[..., ::-1], quality)
-        return np.ascontiguousarray(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1])
+        decoded = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+        return np.ascontiguousarray(decoded[..., ::-1])

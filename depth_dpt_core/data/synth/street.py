@@ -85,9 +85,7 @@ class Terrain:
         vertices = mesh.vertices.copy()
         vertices[:, 0] += side.astype(np.float32)
         vertices[:, 1] += up.astype(np.float32)
-        return Mesh(
-            vertices, mesh.texture, mesh.faces, mesh.material, mesh.color, mesh.pattern
-        )
+        return Mesh(vertices, mesh.texture, mesh.faces, mesh.material, mesh.color, mesh.pattern)
 
 
 @dataclass(frozen=True)
@@ -101,17 +99,14 @@ class Street:
     marking_seed: int
 
 
-def build_street(rng: np.random.Generator, ranges: SynthRanges, *, keep_clear: bool = True) -> Street:
-    """Draw one street from the ranges.
-
-    With `keep_clear`, the camera's own lane stays free of traffic for the first 60 m.
-    """
+def build_street(rng: np.random.Generator, ranges: SynthRanges) -> Street:
+    """Draw one street from the ranges; the camera's own lane is free of traffic for 60 m."""
     layout = _layout(rng, ranges)
     builder = MeshBuilder()
     _add_ground(builder, layout, rng)
     for side in (-1, 1):
         _add_roadside(builder, layout, side, rng, ranges)
-    _add_traffic(builder, layout, rng, ranges, keep_clear)
+    _add_traffic(builder, layout, rng, ranges)
     _add_horizon(builder, rng)
     terrain = Terrain(rng, ranges)
     return Street(
@@ -269,7 +264,12 @@ def _add_building(
 
 
 def _add_fence(
-    builder: MeshBuilder, x: float, z: float, length: float, ground: float, rng: np.random.Generator
+    builder: MeshBuilder,
+    x: float,
+    z: float,
+    length: float,
+    ground: float,
+    rng: np.random.Generator,
 ) -> None:
     height = rng.uniform(0.5, 2.2)
     color = rng.uniform(0.08, 0.5) * (1 + rng.uniform(-0.3, 0.3, 3))
@@ -294,15 +294,13 @@ def _add_traffic(
     layout: RoadLayout,
     rng: np.random.Generator,
     ranges: SynthRanges,
-    keep_clear: bool,
 ) -> None:
     own = layout.lane_width / 2
     for x, direction in layout.lane_centers():
         z = -BEHIND + rng.exponential(30)
         gap = 100 / max(rng.uniform(*ranges.traffic_per_100m), 0.3)
         while z < LENGTH - 20:
-            blocked = keep_clear and x == own and -BEHIND < z < 62
-            if not blocked:
+            if not (x == own and -BEHIND < z < 62):
                 z += add_vehicle(builder, x + rng.normal(0, 0.2), z, direction, rng)
             z += 4 + rng.exponential(gap)
     half = (layout.left + 0.5, layout.right - 0.5)
@@ -336,12 +334,17 @@ def _light(rng: np.random.Generator, ranges: SynthRanges) -> Light:
     sunny = rng.random() < ranges.sun_share
     elevation, azimuth = rng.uniform(*ranges.sun_elevation), rng.uniform(0, 2 * np.pi)
     direction = np.array(
-        [np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)]
+        [
+            np.cos(elevation) * np.sin(azimuth),
+            np.sin(elevation),
+            np.cos(elevation) * np.cos(azimuth),
+        ]
     )
     warmth = 1 - 0.35 * (1 - elevation / 1.3)
     sun = rng.uniform(0.9, 1.6) * np.array([1.0, 0.5 + 0.5 * warmth, warmth]) * sunny
     cover = rng.uniform(0.0, 0.6) if sunny else rng.uniform(0.7, 1.0)
-    blue = np.array([0.35, 0.52, 0.85]) + cover * (np.array([0.75, 0.77, 0.8]) - [0.35, 0.52, 0.85])
+    clear, grey = np.array([0.35, 0.52, 0.85]), np.array([0.75, 0.77, 0.8])
+    blue = clear + cover * (grey - clear)
     sky = blue * rng.uniform(0.75, 1.1)
     low, high = np.log(ranges.visibility)
     return Light(

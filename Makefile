@@ -1,0 +1,50 @@
+# Every target sets up what it needs in a virtual environment of its own.
+
+PYTHON ?= python3
+DEMO := .venv-demo
+DEV := .venv
+# a shell that has sourced a ROS must not leak it into the environments
+CLEAN := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u RMW_IMPLEMENTATION \
+	-u ROS_DISTRO -u _ROS_WHEELS_BOOTSTRAP_COMPLETE
+PIP_QUIET := -q --disable-pip-version-check
+
+.PHONY: demo test test-fast lint builtin clean
+
+demo: $(DEMO)/ready  ## run the node on a bundled drive, or BAG=path [IMAGE=topic]
+	@$(CLEAN) $(DEMO)/bin/depth-dpt demo $(if $(BAG),--bag '$(BAG)') $(if $(IMAGE),--image '$(IMAGE)')
+
+test: $(DEV)/ready  ## run all tests
+	$(CLEAN) $(DEV)/bin/python -m pytest -q $(ARGS)
+
+test-fast: $(DEV)/ready  ## run the tests that take seconds
+	$(CLEAN) $(DEV)/bin/python -m pytest -q -m "not slow" $(ARGS)
+
+lint: $(DEV)/ready  ## check style and types
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(CLEAN) $(DEV)/bin/mypy
+
+builtin: $(DEV)/ready  ## make the built-in model again, resuming where it stopped
+	$(CLEAN) $(DEV)/bin/depth-dpt synth --out training/data/synth --seed 1 --scenes 1280
+	$(CLEAN) $(DEV)/bin/depth-dpt train --config training/builtin.yaml --resume
+	$(CLEAN) $(DEV)/bin/depth-dpt export training/runs/builtin/model.safetensors \
+		--out depth_dpt_core/models/builtin.onnx --test-data training/data/synth \
+		--dataset "synthetic streets: depth-dpt synth --seed 1 --scenes 1280" \
+		--revision "$$(git rev-parse HEAD)"
+
+clean:  ## remove the environments and results
+	rm -rf $(DEMO) $(DEV) demo_output
+
+$(DEMO)/ready: setup.py
+	@test "$$(uname -m)" = x86_64 || { echo "rclpy wheels exist for x86_64 only:" \
+		"on $$(uname -m) source a ROS 2, pip install '.[replay]' and run: depth-dpt demo"; exit 1; }
+	$(CLEAN) $(PYTHON) -m venv $(DEMO)
+	$(CLEAN) $(DEMO)/bin/pip install $(PIP_QUIET) -e '.[demo]'
+	@touch $@
+
+$(DEV)/ready: setup.py
+	@test "$$(uname -m)" = x86_64 || { echo "rclpy wheels exist for x86_64 only:" \
+		"on $$(uname -m) source a ROS 2, pip install '.[train,replay,hub,test]' and run: pytest"; exit 1; }
+	$(CLEAN) $(PYTHON) -m venv $(DEV)
+	$(CLEAN) $(DEV)/bin/pip install $(PIP_QUIET) -e '.[dev]'
+	@touch $@

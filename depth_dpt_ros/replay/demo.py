@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo: the real node on a bag, its answers recorded, scored and drawn."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depth_dpt_core.artifact import resolve
+from depth_dpt_core.metrics import MAX_DEPTH, MIN_DEPTH, MetricsAccumulator
+from depth_dpt_ros.image_codec import to_depth, to_rgb
+from depth_dpt_ros.replay.bag import Bag, Camera, cameras, find_camera
+from depth_dpt_ros.replay.ground_truth import GroundTruth, find_ground_truth, iter_truth
+from depth_dpt_ros.replay.picture import side_by_side, write_picture
+from depth_dpt_ros.replay.player import Playback, play
+from depth_dpt_ros.stamps import stamp_ns
+from depth_dpt_ros.transport import large_image_settings
+
+_PICTURES = 3
+_NODE_LOG = "depth_node.log"
+_STOP_TIMEOUT = 15  # s
+
+
+def run_demo(out: Path, *, bag: Path | None, image: str | None, model: str) -> None:
+    """Run the node on a bag; leave metrics.json, depth.mcap and pictures in `out`.
+
+    Args:
+        out: folder for the results; earlier results in it are replaced.
+        bag: any bag with a camera, or None for the bundled drive.
+        image: image topic, or None for the first camera by name.
+        model: as for `artifact.resolve`.
+
+    Raises:
+        BagError: the bag cannot be read, or has no such camera.
+        ArtifactError: the model cannot be used.
+        RuntimeError: the node did not start or ended early; its log is named.
+    """
+    resolve(model)  # before anything is started
+    path = bag or Path(str(resources.files("depth_dpt_ros") / "demo_drive"))
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    os.environ.update(large_image_settings(os.environ))
+    with Bag(path) as opened, _fresh_results(out) as folder:
+        camera = find_camera(opened, image)
+        if image is None:
+            others = [c.image_topic for c in cameras(opened) if c != camera]
+            print(
+                f"camera {camera.image_topic}" + (f" (also: {', '.join(others)})" * bool(others))
+            )
+        if camera.camera_info_topic is None:
+            print("no CameraInfo in the bag: depth is right only up to a constant factor")
+        # a domain of its own keeps the demo apart from robots and from a second demo
+        domain = 1 + os.getpid() % 99
+        log = folder / _NODE_LOG
+        with _running_node(camera, model, domain, log) as node:
+            try:
+                playback = play(
+                    opened, camera, folder / "depth", domain=domain,
+                    alive=lambda: node.poll() is None,
+                )  # fmt: skip
+            except RuntimeError as error:
+                raise RuntimeError(f"{error}; it said:\n{log.read_text()}") from error
+        for file in ("depth.mcap", "metadata.yaml"):
+            (folder / "depth" / file).replace(folder / file)
+        (folder / "depth").rmdir()
+        truth = find_ground_truth(opened, camera)
+        report = _score(opened, camera, truth, folder, playback)
+        report = {"bag": str(bag or "bundled drive"), "model": model, **report}
+        (folder / "metrics.json").write_text(json.dumps(report, indent=1) + "\n")
+    _print_table(report)
+    print(f"look at {out}/: metrics.json, depth.mcap and "
+          f"{', '.join(sorted(p.name for p in out.glob('frame_*.png')))}")  # fmt: skip
+
+
+@contextmanager
+def _fresh_results(out: Path) -> Iterator[Path]:
+    """A folder beside `out` whose files replace those in `out` when all went well."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        yield folder
+        out.mkdir(exist_ok=True)
+        for old in out.glob("frame_*.png"):
+            old.unlink()
+        for file in folder.iterdir():
+            file.replace(out / file.name)
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _running_node(
+    camera: Camera, model: str, domain: int, log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`depth_node` as its own process."""
+    parameters = {
+        "model": model,
+        "image_transport": "compressed" if camera.compressed else "raw",
+    }
+    if camera.camera_info_topic is None:
+        parameters["camera_info_timeout"] = "0.0"  # none will come
+    command = [sys.executable, "-m", "depth_dpt_ros.depth_node", "--ros-args"]
+    for name, value in parameters.items():
+        command += ["-p", f"{name}:={value}"]
+    with log.open("wb") as output:
+        node = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
+        )
+        try:
+            yield node
+        finally:
+            node.terminate()
+            try:
+                node.wait(_STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                node.kill()
+                node.wait()
+
+
+def _score(
+    bag: Bag, camera: Camera, truth: GroundTruth | None, folder: Path, playback: Playback
+) -> dict[str, Any]:
+    """Compare the recorded depth with the truth, image by image, and draw some of them."""
+    totals = MetricsAccumulator()
+    truths = iter(()) if truth is None else iter_truth(bag, camera, truth)
+    upcoming = next(truths, None)
+    answered = len(playback.answered)
+    drawn = {round(i) for i in np.linspace(0, answered - 1, _PICTURES)} if answered else set()
+    images: dict[int, Any] = {}
+    seen = 0
+    with Bag(folder / "depth.mcap") as recorded:
+        image_topic = "/image/compressed" if camera.compressed else "/image"
+        for topic, _, raw in recorded.messages([image_topic, "/depth/image"]):
+            message = recorded.deserialize(raw, topic)
+            stamp = stamp_ns(message)
+            if topic == image_topic:
+                images[stamp] = message
+                continue
+            while upcoming is not None and upcoming[0] < stamp:
+                upcoming = next(truths, None)
+            known = upcoming[1] if upcoming is not None and upcoming[0] == stamp else None
+            depth = to_depth(message)
+            if known is not None:
+                totals.add(depth, known)
+            if seen in drawn:
+                picture = side_by_side(to_rgb(images[stamp]), depth, known)
+                write_picture(folder / f"frame_{seen:04d}.png", picture)
+            seen += 1
+            images = {s: m for s, m in images.items() if s > stamp}
+    latencies = np.array(playback.latencies()) * 1e3
+    p50, p95 = np.percentile(latencies, [50, 95]).tolist() if len(latencies) else (None, None)
+    played = len(playback.sent)
+    return {
+        "image_topic": camera.image_topic,
+        "camera_info_topic": camera.camera_info_topic,
+        "truth_topic": None if truth is None else truth.topic,
+        "truth_kind": None if truth is None else truth.kind,
+        "min_depth": MIN_DEPTH,
+        "max_depth": MAX_DEPTH,
+        "metrics": totals.mean().to_dict() if totals.images else None,
+        "images": {
+            "played": played,
+            "used": answered,
+            "dropped": played - answered,
+            "scored": totals.images,
+        },
+        "pixels": {"scored": totals.valid, "missing": totals.missing},
+        "latency_ms": {"p50": p50, "p95": p95},
+    }
+
+
+def _print_table(report: dict[str, Any]) -> None:
+    images, latency = report["images"], report["latency_ms"]
+    print(f"{'images':12}{images['used']} of {images['played']} answered")
+    if latency["p50"] is not None:
+        print(f"{'latency':12}p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms")
+    if report["metrics"] is None:
+        print(f"{'truth':12}none in the bag, so no metrics")
+        return
+    print(f"{'truth':12}{report['truth_topic']} ({report['truth_kind']}), "
+          f"{images['scored']} images, up to {report['max_depth']:g} m")  # fmt: skip
+    for name, value in report["metrics"].items():
+        unit = " m" if name in ("rmse", "sq_rel") else ""
+        print(f"{name:12}{value:.4f}{unit}")
+    pixels = report["pixels"]
+    if pixels["missing"]:
+        print(f"{'missing':12}{pixels['missing'] / pixels['scored']:.1%} of the truth unanswered, "
+              f"scored as {report['max_depth']:g} m")  # fmt: skip
