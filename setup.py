@@ -17,7 +17,7 @@ ROS = [
     "ros-geometry-msgs",
 ]
 REPLAY = ["rosbags>=0.10.4"]
-SYNTH = ["embreex>=2.17", "tqdm>=4.60"]
+SYNTH = ["embreex>=2.17"]
 HUB = ["huggingface_hub>=0.26"]
 TRAIN = [
     "torch>=2.6",
@@ -55,7 +55,14 @@ setup(
             [*map(str, sorted(Path("config").glob("*.yaml"))), f"{NAME}/fastdds.xml"],
         ),
     ],
-    install_requires=["setuptools", "numpy>=1.21", OPENCV, "onnxruntime>=1.16", "PyYAML>=5.4"],
+    install_requires=[
+        "setuptools",
+        "numpy>=1.21",
+        OPENCV,
+        "onnxruntime>=1.16",
+        "PyYAML>=5.4",
+        "tqdm>=4.60",
+    ],
     extras_require={
         "ros": ROS,
         "replay": REPLAY,

@@ -146,7 +146,7 @@ class ModelSpec:
             if value not in allowed:
                 raise ArtifactError(f"{source}: {name} is {value!r}, must be one of {allowed}")
         for name, side in {"width": self.width, "height": self.height}.items():
-            if not (_are_numbers(side) and side > 0 and side == int(side)):
+            if not (_are_numbers(side) and isinstance(side, int) and side > 0):
                 raise ArtifactError(f"{source}: {name} is {side!r}, must be a positive integer")
         focal_lengths = {
             "canonical_focal_length": self.canonical_focal_length,
@@ -287,7 +287,7 @@ def _from_hub(model: str) -> Artifact:
     except RevisionNotFoundError as error:
         raise ArtifactError(f"{model}: {repo} has no revision {revision!r}") from error
     except LocalEntryNotFoundError as error:
-        raise ArtifactError(f"{model}: not in the cache, and the Hub does not answer") from error
+        raise ArtifactError(f"{model}: not in the cache, and the Hub cannot be reached") from error
     except EntryNotFoundError as error:
         raise ArtifactError(f"{model}: {repo} has no file {file!r} there") from error
     except (HfHubHTTPError, OSError, ValueError) as error:

@@ -148,6 +148,10 @@ def _predict(arguments: argparse.Namespace) -> None:
     from depth_dpt_core.estimator import DepthEstimator
     from depth_dpt_core.predict import predict_file
 
+    first: dict[str, Path] = {}
+    for image in arguments.images:
+        if first.setdefault(image.stem, image) is not image:
+            raise ValueError(f"{image}: would be written over the result of {first[image.stem]}")
     intrinsics = None
     if arguments.fx is not None:
         fy = arguments.fx if arguments.fy is None else arguments.fy

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_dpt_core.artifact import Artifact, InputSpec, ModelSpec, OutputSpec, resolve
+from depth_dpt_core.artifact import Artifact, ArtifactError, InputSpec, ModelSpec, OutputSpec, resolve
 from depth_dpt_core.camera import Intrinsics, focal_correction
 from depth_dpt_core.engines import Engine
 from depth_dpt_core.engines.onnxruntime import OnnxRuntimeEngine
@@ -32,10 +32,13 @@ class DepthEstimator:
         """Load a model (see `artifact.resolve`) on ONNX Runtime.
 
         Raises:
-            ArtifactError: the model cannot be found or used.
+            ArtifactError: the model cannot be found or used, or takes several images at a time.
         """
         artifact = resolve(model) if isinstance(model, str) else model
-        return cls(artifact.spec, OnnxRuntimeEngine(artifact, num_threads=num_threads))
+        engine = OnnxRuntimeEngine(artifact, num_threads=num_threads)
+        if engine.batch not in (None, 1):
+            raise ArtifactError(f"{artifact.path}: takes {engine.batch} images at once, must be 1")
+        return cls(artifact.spec, engine)
 
     def warm_up(self) -> None:
         """Run once on nothing, so that the first image is answered as fast as any other."""
@@ -72,10 +75,11 @@ class DepthEstimator:
         scale = self.metric_scale(geometry, intrinsics)
         depth = geometry.crop(depth) if at_network_size else geometry.to_image(depth)
         # before scaling: rounding must not push an answer at the very end over it
-        known = (depth >= np.float32(self.spec.min_depth)) & (
-            depth <= np.float32(self.spec.max_depth)
-        )
-        return np.where(known, depth * np.float32(scale), np.float32(np.nan)).astype(np.float32)
+        low, high = np.float32(self.spec.min_depth), np.float32(self.spec.max_depth)
+        known = (depth >= low) & (depth <= high)
+        depth = np.asarray(depth * np.float32(scale), np.float32)
+        depth[~known] = np.nan
+        return depth
 
     def geometry(self, width: int, height: int) -> Geometry:
         """How an image of this size lies in the network's input."""

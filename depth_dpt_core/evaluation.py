@@ -36,7 +36,7 @@ class Evaluation:
         return {
             "model": self.model.to_dict(),
             "row_predictor": self.row_predictor.to_dict(),
-            "abs_rel_ratio": self.model.abs_rel / self.row_predictor.abs_rel,
+            "abs_rel_ratio": np.divide(self.model.abs_rel, self.row_predictor.abs_rel).item(),
             "images": self.images,
             "images_without_truth": self.images_without_truth,
             "missing_share": self.missing_share,

@@ -67,9 +67,11 @@ def compute_metrics(
     """
     answer = np.where(np.isfinite(prediction), prediction, np.nan).astype(np.float64)
     if answer.shape != truth.shape:
-        # half-pixel centres; what touches an unanswered pixel counts as unanswered
-        size = truth.shape[::-1]
-        answer = np.asarray(cv2.resize(answer, size, interpolation=cv2.INTER_LINEAR))
+        # half-pixel centres; what draws on an unanswered pixel counts as unanswered
+        size, holes = truth.shape[::-1], np.isnan(answer)
+        drawn = cv2.resize(holes.astype(np.float64), size, interpolation=cv2.INTER_LINEAR)
+        filled = cv2.resize(np.where(holes, 0, answer), size, interpolation=cv2.INTER_LINEAR)
+        answer = np.where(np.asarray(drawn) > 0, np.nan, np.asarray(filled, np.float64))
     valid = (truth > min_depth) & (truth < max_depth)
     p, g = answer[valid], truth[valid].astype(np.float64)
     missing = int(np.count_nonzero(np.isnan(p)))

@@ -71,9 +71,7 @@ class Geometry:
 
         The exact one of the side that fits; the other side is rounded to whole pixels.
         """
-        return min(
-            self.network_width / self.image_width, self.network_height / self.image_height
-        )
+        return min(self.network_width / self.image_width, self.network_height / self.image_height)
 
     @property
     def content_slices(self) -> tuple[slice, slice]:

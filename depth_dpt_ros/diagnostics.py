@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from threading import Lock
@@ -13,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 _WINDOW = 100  # latencies remembered
+_RECENT = 10.0  # s for which a refused image makes the status a warning
 
 
 @dataclass
@@ -26,6 +28,7 @@ class NodeHealth:
     unheard: int = 0  # not worked on, since nobody subscribed
     refused: Counter[str] = field(default_factory=Counter)
     last_refusal: str = ""
+    last_refusal_time: float = float("-inf")  # monotonic, s
     failure: str = ""  # why the node cannot work
     camera_warning: str = ""  # why depth may be out of scale
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
@@ -47,12 +50,13 @@ class NodeHealth:
         with self._lock:
             self.refused[cause] += 1
             self.last_refusal = reason
+            self.last_refusal_time = time.monotonic()
 
     def status(self, name: str, hardware_id: str, state: str, replaced: int) -> DiagnosticStatus:
         """Sum up as a diagnostic status, the worst finding in its message."""
         with self._lock:
             level, message = OK, state
-            if self.refused:
+            if time.monotonic() - self.last_refusal_time < _RECENT:
                 level, message = WARN, f"images refused, the last: {self.last_refusal}"
             if self.camera_warning:
                 level, message = WARN, self.camera_warning

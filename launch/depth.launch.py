@@ -24,16 +24,17 @@ ARGUMENTS = (
     ),
     DeclareLaunchArgument(
         "image_transport",
-        default_value="raw",
-        choices=["raw", "compressed"],
-        description="subscribe to the image topic, or to its /compressed",
+        default_value="",
+        choices=["", "raw", "compressed"],
+        description="subscribe to the image topic, or to its /compressed; empty: see params_file",
     ),
     DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
     DeclareLaunchArgument("name", default_value="depth_node", description="name of the node"),
     DeclareLaunchArgument(
         "model",
-        default_value="builtin",
-        description="builtin, an ONNX file, or hf://owner/repo/file@revision",
+        default_value="",
+        description="builtin, an ONNX file, or hf://owner/repo/file@revision; "
+        "empty: see params_file",
     ),
     DeclareLaunchArgument(
         "params_file",
@@ -41,7 +42,10 @@ ARGUMENTS = (
         description="YAML file with the node's parameters",
     ),
     DeclareLaunchArgument(
-        "use_sim_time", default_value="false", description="take the time from /clock"
+        "use_sim_time",
+        default_value="",
+        choices=["", "true", "false", "True", "False"],
+        description="take the time from /clock; empty: see params_file, else false",
     ),
     DeclareLaunchArgument("log_level", default_value="info", description="the node's log level"),
 )
@@ -53,6 +57,17 @@ def camera_info_topic(image: str) -> str:
     return f"{parent}{slash}camera_info"
 
 
+def given_parameters(context: LaunchContext) -> list[dict[str, ParameterValue]]:
+    """Parameters that came as arguments; an empty argument leaves params_file its say."""
+    types = {"model": str, "image_transport": str, "use_sim_time": bool}
+    given = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind in types.items()
+        if LaunchConfiguration(name).perform(context)
+    }
+    return [given] if given else []
+
+
 def depth_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Build the node's action once the arguments are known."""
     image = LaunchConfiguration("image").perform(context)
@@ -62,16 +77,7 @@ def depth_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         executable="depth_node",
         namespace=LaunchConfiguration("namespace"),
         name=LaunchConfiguration("name"),
-        parameters=[
-            LaunchConfiguration("params_file"),
-            {
-                "model": ParameterValue(LaunchConfiguration("model"), value_type=str),
-                "image_transport": LaunchConfiguration("image_transport"),
-                "use_sim_time": ParameterValue(
-                    LaunchConfiguration("use_sim_time"), value_type=bool
-                ),
-            },
-        ],
+        parameters=[LaunchConfiguration("params_file"), *given_parameters(context)],
         remappings=[
             ("image", image),
             ("camera_info", camera_info or camera_info_topic(image)),

@@ -139,7 +139,7 @@ def encode_disparity(depth: NDArray[np.float32], baseline_focal: float) -> NDArr
 
 
 def _read_png(path: Path, dtype: type[np.unsignedinteger], channels: int) -> NDArray[Any]:
-    # IMREAD_ANYDEPTH without color keeps 16 bits; color images are 8-bit BGR
+    # unchanged keeps 16 bits; color images are 8-bit BGR
     flags = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_UNCHANGED
     image = cv2.imread(str(path), flags)
     if image is None:

@@ -110,7 +110,8 @@ class DepthDataset(Dataset[Example]):
         labels = cv2.resize(known, resized, interpolation=cv2.INTER_NEAREST_EXACT)
         above = cv2.resize(sky.astype(np.uint8), resized, interpolation=cv2.INTER_NEAREST_EXACT)
         inside = (labels > self._config.min_depth) & (labels < self._config.max_depth)
-        out[content] = np.where(inside, labels, 0)
+        # stereo matching finds something in the sky too: never a label
+        out[content] = np.where(inside & (above == 0), labels, 0)
         far[content] = (above > 0) | (labels >= self._config.max_depth)
         return geometry.to_network(np.ascontiguousarray(image)), out, far
 

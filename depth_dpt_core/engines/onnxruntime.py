@@ -15,7 +15,13 @@ _log = logging.getLogger(__name__)
 
 
 class OnnxRuntimeEngine:
-    """An `Engine` on ONNX Runtime."""
+    """An `Engine` on ONNX Runtime.
+
+    Attributes:
+        batch: images per inference, None where the file leaves it open.
+    """
+
+    batch: int | None
 
     def __init__(self, artifact: Artifact, *, num_threads: int = 0) -> None:
         """Load the model.
@@ -81,6 +87,7 @@ class OnnxRuntimeEngine:
                 f"{source}: input {declared.name!r} is {declared.type} {shape}, its description "
                 f"says {spec.input.dtype} {spec.input.layout} {spec.width}x{spec.height}"
             )
+        self.batch = shape[0] if isinstance(shape[0], int) else None
         answer = outputs[spec.output.name].shape
         if answer and (len(answer) not in (3, 4) or not _fits(answer[-2:], size)):
             raise ArtifactError(

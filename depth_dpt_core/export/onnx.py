@@ -66,8 +66,11 @@ def export(
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
-        ExportError: the answers differ by more than 1e-3; no file is left.
+        ExportError: the answers differ by more than 1e-3, no file is left; or `test_data` is
+            given with a batch of several images.
     """
+    if test_data is not None and batch != 1:
+        raise ExportError(f"scoring on {test_data} takes a batch of 1, got {batch}")
     model, config, step = load_model(checkpoint)
     spec = ModelSpec(
         width=model.config.width,
@@ -135,7 +138,8 @@ def verify(model: DPT, artifact: Artifact, *, batch: int) -> float:
         with torch.no_grad():
             expected = _Deployed(model)(torch.from_numpy(tensor)).numpy()
         answer = engine.infer(tensor)
-        worst = max(worst, float(np.max(np.abs(answer - expected) / expected)))
-        if not np.isfinite(answer).all():
+        error = np.abs(answer - expected) / expected
+        if not np.isfinite(error).all():  # either side overflowed
             return float("inf")
+        worst = max(worst, float(error.max()))
     return worst

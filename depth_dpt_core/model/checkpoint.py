@@ -39,6 +39,7 @@ def load_model(path: Path) -> tuple[DPT, dict[str, Any], int]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         model = DPT(DPTConfig(**about["config"]["model"]))
         model.load_state_dict(tensors)
-    except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
+        step = int(about["step"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of this program ({error})") from error
-    return model.eval(), about["config"], int(about["step"])
+    return model.eval(), about["config"], step

@@ -7,7 +7,7 @@ import dataclasses
 import typing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 
@@ -58,11 +58,16 @@ class OptimizationConfig:
     ema_decay: float = 0.999
     gradient_weight: float = 0.5
     far_weight: float = 0.1
-    precision: str = "bf16"  # bf16 or fp32
+    precision: Literal["bf16", "fp32"] = "bf16"
     seed: int = 0
     eval_every: int = 2000  # steps
     checkpoint_every: int = 250  # steps
     pretrained: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "eval_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -107,11 +112,14 @@ def _build(kind: type[T], content: Any, where: str) -> T:
     if not isinstance(content, dict):
         raise ConfigError(f"{where}: expected a mapping, got {content!r}")
     hints = typing.get_type_hints(kind)
-    unknown = sorted(set(content) - set(hints))
+    unknown = sorted(map(str, set(content) - set(hints)))
     if unknown:
         raise ConfigError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(hints)}")
     values = {key: _value(hints[key], value, f"{where}: {key}") for key, value in content.items()}
-    return kind(**values)
+    try:
+        return kind(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -122,6 +130,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list) or len(value) != len(parts):
             raise ConfigError(f"{where}: expected {len(parts)} values, got {value!r}")
         return tuple(_value(part, item, where) for part, item in zip(parts, value, strict=True))
+    if typing.get_origin(hint) is Literal:
+        if value not in typing.get_args(hint):
+            raise ConfigError(f"{where}: expected one of {typing.get_args(hint)}, got {value!r}")
+        return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):

@@ -107,6 +107,8 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
             _log(folder, {"step": step, "val": metrics.to_dict()})
             print(f"step {step} validation {metrics}", flush=True)
         if step % options.checkpoint_every == 0 or step == options.steps:
+            # the model first: a state at the last step says that the run is finished
+            save_model(folder / MODEL_FILE, average, config.to_dict(), step)
             with replacing(state_path) as temporary:
                 torch.save(
                     {
@@ -118,7 +120,6 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
                     },
                     temporary,
                 )
-            save_model(folder / MODEL_FILE, average, config.to_dict(), step)
     return folder / MODEL_FILE
 
 

@@ -68,7 +68,7 @@ def _draw_truth(truth: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray
 
 
 def _titled(panel: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
-    out = np.ascontiguousarray(panel)
+    out = np.array(panel)
     for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(out, title, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, color, thickness,
                     cv2.LINE_AA)  # fmt: skip

@@ -28,6 +28,10 @@ FRAME = street_frames()[0]
 FOCAL = 400.0
 
 
+def stamp_of(header: Header) -> int:
+    return header.stamp.sec * 10**9 + header.stamp.nanosec
+
+
 @pytest.fixture
 def domain() -> int:
     return new_domain()
@@ -238,3 +242,25 @@ def test_signals_end_the_node_cleanly_while_it_works(
             node.process.send_signal(number)  # as a terminal under ros2 launch does
         assert node.process.wait(20) == 0
         assert "Traceback" not in node.log()
+
+
+def test_answers_large_images_at_ten_hertz(camera: Camera, domain: int, tmp_path: Path) -> None:
+    """2048x1024 rgb8 for 20 s on the CPU: half or more are answered, each under its own header."""
+    image = cv2.resize(FRAME, (2048, 1024))
+    with NodeProcess(domain, tmp_path / "log"):
+        camera.listen("depth", "info")
+        camera.wait_until_subscribed()
+        sent = set()
+        due = time.monotonic()
+        for _ in range(200):
+            sent.add(stamp_of(camera.send(image, 4 * FOCAL)))
+            due += 0.1
+            camera.spin(due - time.monotonic())
+        camera.spin(2.0)
+        answered = [stamp_of(message.header) for message in camera.depth]
+        assert len(answered) >= 100
+        assert len(set(answered)) == len(answered)
+        assert set(answered) <= sent
+        assert {m.header.frame_id for m in camera.depth} == {"camera_optical"}
+        assert {(m.width, m.height) for m in [*camera.depth, *camera.info]} == {(2048, 1024)}
+        assert answered == sorted(answered)

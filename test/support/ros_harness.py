@@ -112,7 +112,7 @@ class Camera:
         """A header with a stamp of its own."""
         self._tick += 1
         header = Header(frame_id=frame_id)
-        header.stamp.sec, header.stamp.nanosec = 1000 + self._tick // 10, self._tick % 10 * 10**8
+        header.stamp.sec, header.stamp.nanosec = divmod(10**12 + self._tick * 10**8, 10**9)
         return header
 
     def camera_info(self, header: Header, width: int, height: int, focal: float) -> CameraInfo:

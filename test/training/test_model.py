@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network: alive from every seed, at every size, with every kind of encoder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch: pip install '.[train]'")
+pytest.importorskip("timm", reason="needs timm: pip install '.[train]'")
+
+from safetensors.torch import save_file  # noqa: E402
+
+from depth_dpt_core.model.checkpoint import CheckpointError, load_model, save_model  # noqa: E402
+from depth_dpt_core.model.dpt import DPT, DPTConfig  # noqa: E402
+
+VIT, CONV = "vit_tiny_patch16_224", "regnetx_004"
+SEEDS = 40
+
+
+def build(encoder=VIT, height=64, width=96, features=64, seed=0) -> DPT:
+    torch.manual_seed(seed)
+    return DPT(DPTConfig(encoder, height, width, features))
+
+
+def dead_in_metres(model: DPT, log_depth) -> bool:
+    """Whether the original head, ReLU of the same last convolution in metres, is zero for good."""
+    metres = torch.relu(log_depth - np.log(12.0))  # the raw answer of the last convolution
+    gradients = torch.autograd.grad(
+        (metres - 10).abs().mean(), list(model.head.parameters()), retain_graph=True
+    )
+    dead = not metres.any()
+    assert dead == (not any(gradient.any() for gradient in gradients))
+    return dead
+
+
+@pytest.mark.slow
+def test_no_seed_is_dead_while_the_relu_of_the_original_design_kills_some():
+    dead_ours, dead_relu = [], []
+    image = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    for seed in range(SEEDS):
+        model = build(seed=seed).train()
+        log_depth = model.log_depth(image)
+        depth = log_depth.exp()
+        assert torch.isfinite(depth).all()
+        assert depth.min() > 0
+        if dead_in_metres(model, log_depth):
+            dead_relu.append(seed)
+        (log_depth - 2).abs().mean().backward()
+        flat = any(float(answer.std()) == 0 for answer in depth.detach())
+        stuck = any(p.grad is None or not p.grad.any() for p in model.parameters())
+        if flat or stuck:
+            dead_ours.append(seed)
+    assert dead_ours == []
+    assert len(dead_relu) >= 1  # why depth is the exponential of the head's answer
+
+
+def test_an_untrained_network_starts_at_a_plausible_depth():
+    depth = build().eval()(torch.rand(1, 3, 64, 96))
+    assert depth.shape == (1, 1, 64, 96)
+    assert 6 < float(depth.median()) < 24
+
+
+def test_vit_maps_are_the_tokens_after_blocks_3_6_9_and_12():
+    model = build().eval()
+    vit = model.encoder.backbone.model
+    assert len(vit.blocks) == 12
+    tokens = {}
+    for number in range(1, 13):
+        vit.blocks[number - 1].register_forward_hook(
+            lambda _module, _inputs, out, number=number: tokens.__setitem__(number, out)
+        )
+    with torch.no_grad():
+        maps = model.encoder(torch.rand(2, 3, 64, 96))
+    for number, seen in zip((3, 6, 9, 12), maps, strict=True):
+        patches = tokens[number][:, vit.num_prefix_tokens :]  # 4 x 6 of them, row by row
+        assert torch.equal(seen, patches.transpose(1, 2).reshape(2, 192, 4, 6))
+
+
+@pytest.mark.parametrize("encoder", [VIT, CONV])
+def test_maps_are_reassembled_to_a_quarter_down_to_a_thirtysecond(encoder):
+    model = build(encoder, 64, 128, 16).eval()
+    shapes = []
+    for part in model.reassemble:
+        part.register_forward_hook(lambda _m, _i, out: shapes.append(tuple(out.shape)))
+    model(torch.rand(1, 3, 64, 128))
+    expected = [(1, 16, 64 // stride, 128 // stride) for stride in (4, 8, 16, 32)]
+    assert sorted(shapes, reverse=True) == expected
+
+
+@pytest.mark.parametrize("encoder", [VIT, CONV])
+@pytest.mark.parametrize("size", [(64, 96), (96, 64), (32, 160), (128, 128), (64, 64)])
+def test_sizes_other_than_the_constructed_one_work(encoder, size):
+    height, width = size
+    model = build(encoder, 64, 96, 16).eval()
+    with torch.no_grad():
+        depth = model(torch.rand(2, 3, height, width))
+    assert depth.shape == (2, 1, height, width)
+    assert torch.isfinite(depth).all()
+    assert float(depth.std()) > 0
+
+
+def test_position_embeddings_follow_a_change_of_size_instead_of_being_cut():
+    model = build().eval()
+    with torch.no_grad():
+        model.encoder.backbone.model.pos_embed.normal_(std=0.5)
+        shape = (1, 3, 128, 192)  # twice the constructed size: each patch becomes 2 x 2
+        first = model.encoder(torch.zeros(shape))[0]
+        half = model.encoder(torch.zeros(1, 3, 64, 96))[0]
+    pooled = torch.nn.functional.avg_pool2d(first, 2)
+    likeness = torch.corrcoef(torch.stack([pooled.flatten(), half.flatten()]))[0, 1]
+    mirrored = torch.corrcoef(torch.stack([pooled.flip(-1).flatten(), half.flatten()]))[0, 1]
+    assert likeness > 0.8 > mirrored
+
+
+@pytest.mark.parametrize("size", [(60, 96), (64, 100), (16, 64), (65, 97)])
+@pytest.mark.parametrize("encoder", [VIT, CONV])
+def test_a_size_that_does_not_fit_is_refused_when_built_and_when_run(encoder, size):
+    height, width = size
+    if encoder == VIT or size != (16, 64):
+        pattern = f"{width}x{height}.*multiples of (16|32) for {encoder}"
+    else:
+        pattern = f"{width}x{height}.*at least 32"
+    with pytest.raises(ValueError, match=pattern):
+        build(encoder, height, width, 16)
+    model = build(encoder, 64, 96, 16)
+    with pytest.raises(ValueError, match=pattern):
+        model(torch.zeros(1, 3, height, width))
+
+
+@pytest.mark.parametrize("name", ["resnet_of_nowhere", "", "vit"])
+def test_an_unknown_encoder_is_refused_by_name(name):
+    with pytest.raises(ValueError, match=f"encoder {name!r}.*no such model"):
+        build(name)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "mean", "std"),
+    [
+        (VIT, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # augreg weights
+        (CONV, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # ImageNet
+    ],
+)
+def test_images_are_normalised_as_the_encoders_own_weights_expect(encoder, mean, std):
+    model = build(encoder, features=16).eval()
+    seen = []
+    model.encoder.register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[0]))
+    image = torch.rand(1, 3, 64, 96)
+    model(image)
+    expected = (image.numpy() - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
+    np.testing.assert_allclose(seen[0].numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_encoder_and_decoder_share_no_parameter():
+    model = build(features=16)
+    decoder = {id(parameter) for parameter in model.decoder_parameters()}
+    encoder = {id(parameter) for parameter in model.encoder.parameters()}
+    assert decoder.isdisjoint(encoder)
+    assert decoder | encoder == {id(parameter) for parameter in model.parameters()}
+
+
+@pytest.mark.slow
+def test_only_pretrained_asks_the_network(tmp_path):
+    script = (
+        "from depth_dpt_core.model.dpt import DPT, DPTConfig\n"
+        f"config = DPTConfig({VIT!r}, 64, 96, 16)\n"
+        "DPT(config)\n"
+        "print('built', flush=True)\n"
+        "DPT(config, pretrained=True)\n"
+    )
+    env = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=env, capture_output=True, text=True, timeout=120,
+        cwd=Path(__file__).resolve().parents[2],
+    )  # fmt: skip
+    assert done.stdout == "built\n"
+    assert done.returncode != 0  # nothing is cached, and nothing may be downloaded
+
+
+@pytest.mark.parametrize("encoder", [VIT, CONV])
+def test_a_checkpoint_brings_back_the_same_answers(tmp_path, encoder):
+    model = build(encoder, features=16).eval()
+    about = {"model": model.config.to_dict(), "name": "x"}
+    save_model(tmp_path / "runs" / "m.safetensors", model, about, 7)
+    loaded, config, step = load_model(tmp_path / "runs" / "m.safetensors")
+    image = torch.rand(1, 3, 64, 96)
+    assert (config, step, loaded.training) == (about, 7, False)
+    assert torch.equal(model(image), loaded(image))
+
+
+def foreign(path):
+    save_file({"a": torch.zeros(2)}, path)
+
+
+def described(**about):
+    key = "depth_dpt_training"
+    return lambda path: save_file({"a": torch.zeros(2)}, path, {key: json.dumps(about)})
+
+
+SMALL = {"encoder": CONV, "height": 64, "width": 64, "features": 16}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: None,  # there is no file
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"PK\x03\x04 a pickle perhaps"),
+        lambda path: torch.save({"model": {}}, path),
+        foreign,
+        lambda path: save_file({"a": torch.zeros(2)}, path, {"depth_dpt_training": "not JSON"}),
+        described(config={}, step=1),
+        described(config={"model": {"encoder": "resnet_of_nowhere"}}, step=1),
+        described(config={"model": SMALL | {"height": 50}}, step=1),
+        described(config={"model": SMALL | {"colour": 1}}, step=1),
+        described(config={"model": SMALL}, step=1),  # other tensors than the model's
+    ],
+)
+def test_what_is_no_checkpoint_is_refused_by_name(tmp_path, write):
+    path = tmp_path / "odd.safetensors"
+    write(path)
+    with pytest.raises(CheckpointError, match="odd.safetensors"):
+        load_model(path)
+
+
+def test_a_checkpoint_without_a_step_is_refused(tmp_path):
+    model = build(CONV, features=16)
+    key, path = "depth_dpt_training", tmp_path / "odd.safetensors"
+    about = json.dumps({"config": {"model": model.config.to_dict()}})
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path, {key: about})
+    with pytest.raises(CheckpointError, match="odd.safetensors"):
+        load_model(path)
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path):
+    model = build(CONV, features=16)
+    path = tmp_path / "odd.safetensors"
+    save_model(path, model, {"model": model.config.to_dict()}, 1)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match="odd.safetensors"):
+        load_model(path)
