@@ -6,6 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 NAME = "depth_dpt_ros"
+ROOT = Path(__file__).resolve().parent  # colcon --symlink-install runs a link to this file
 OPENCV = "opencv-python-headless>=4.8,<5"  # OpenCV 5 breaks cv_bridge
 ROS = [
     "ros-rclpy[fastrtps]",
@@ -29,11 +30,17 @@ TRAIN = [
     *SYNTH,
 ]
 
+
+def listing(pattern: str) -> list[str]:
+    """Files of the source tree, relative to it."""
+    return [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob(pattern))]
+
+
 setup(
     name=NAME,
     version="0.1.0",
     description="Metric depth from one camera, for ROS 2",
-    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     maintainer="depth_dpt_ros maintainers",
     maintainer_email="depth-dpt-ros@users.noreply.github.com",
@@ -49,11 +56,8 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        (f"share/{NAME}/launch", [str(path) for path in sorted(Path("launch").glob("*.py"))]),
-        (
-            f"share/{NAME}/config",
-            [*map(str, sorted(Path("config").glob("*.yaml"))), f"{NAME}/fastdds.xml"],
-        ),
+        (f"share/{NAME}/launch", listing("launch/*.py")),
+        (f"share/{NAME}/config", [*listing("config/*.yaml"), f"{NAME}/fastdds.xml"]),
     ],
     install_requires=[
         "setuptools",

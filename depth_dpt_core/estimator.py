@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_dpt_core.artifact import Artifact, ArtifactError, InputSpec, ModelSpec, OutputSpec, resolve
+from depth_dpt_core.artifact import (
+    Artifact,
+    ArtifactError,
+    InputSpec,
+    ModelSpec,
+    OutputSpec,
+    resolve,
+)
 from depth_dpt_core.camera import Intrinsics, focal_correction
 from depth_dpt_core.engines import Engine
 from depth_dpt_core.engines.onnxruntime import OnnxRuntimeEngine

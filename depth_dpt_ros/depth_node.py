@@ -13,12 +13,13 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # rclpy of 2022 too
-from rclpy.exceptions import InvalidParameterValueException
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -51,6 +52,7 @@ def _reporting(transition: Transition) -> Transition:
                 self.get_logger().error(self.health.failure)
             else:
                 self.error(self.health.failure)
+            self.stop()
             return TransitionCallbackReturn.FAILURE
 
     return wrapper
@@ -82,10 +84,10 @@ class DepthNode(LifecycleNode):
         """Load the model; a bad file is a FAILURE and the node stays unconfigured."""
         values = self.current_parameters()
         artifact = resolve(values.model)
-        self._estimator = DepthEstimator.load(artifact, num_threads=values.num_threads)
-        self._estimator.warm_up()
+        estimator = DepthEstimator.load(artifact, num_threads=values.num_threads)
+        estimator.warm_up()
         self.health.model = str(artifact.path)
-        self.health.runtime = self._estimator.engine.name
+        self.health.runtime = estimator.engine.name
         self.get_logger().info(f"{artifact.path} runs on {self.health.runtime}")
         reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         self._depth = self.create_lifecycle_publisher(
@@ -97,6 +99,7 @@ class DepthNode(LifecycleNode):
         self._color = self.create_lifecycle_publisher(
             Image, "depth/color/image", reliable, qos_overriding_options=_OVERRIDES()
         )
+        self._estimator = estimator
         self.health.failure = ""
         return super().on_configure(state)
 
@@ -104,11 +107,10 @@ class DepthNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and start working."""
         assert self._estimator is not None, "activate follows configure"
-        result = super().on_activate(state)
-        self._frames, self._infos = LatestFrame(), CameraInfoBuffer()
+        self._infos = CameraInfoBuffer()
+        self._subscribe()
         self._worker = FrameWorker(self._estimator, self._frames, self._infos, self, self.health)
-        self._subscribe(self._offered_reliability())
-        return result
+        return super().on_activate(state)
 
     @_reporting
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -152,15 +154,18 @@ class DepthNode(LifecycleNode):
         compressed = self.current_parameters().image_transport == "compressed"
         return f"{topic}/compressed" if compressed else topic
 
-    def _subscribe(self, reliability: ReliabilityPolicy) -> None:
-        self._reliability = reliability
+    def _subscribe(self) -> None:
+        self._reliability = self._wanted_reliability()
         compressed = self.current_parameters().image_transport == "compressed"
         self._image_subscription = self.create_subscription(
             CompressedImage if compressed else Image,
             self._image_topic,
             self._on_image,
-            QoSProfile(depth=1, reliability=reliability),
-            qos_overriding_options=_OVERRIDES(),
+            QoSProfile(depth=1, reliability=self._reliability),
+            # reliability is ours to change: an override declared by rclpy would freeze it
+            qos_overriding_options=QoSOverridingOptions(
+                [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
+            ),
         )
         # small messages; best effort connects to every publisher
         self._info_subscription = self.create_subscription(
@@ -177,12 +182,28 @@ class DepthNode(LifecycleNode):
                 self.destroy_subscription(subscription)
         self._image_subscription = self._info_subscription = None
 
-    def _offered_reliability(self) -> ReliabilityPolicy:
-        """Reliable if all publishers of the image are, else best effort, which all can serve."""
+    def _wanted_reliability(self) -> ReliabilityPolicy:
+        """What the user set, else reliable if all publishers are, else best effort.
+
+        Best effort connects to every publisher. While there is none, nothing changes.
+        """
+        override = f"qos_overrides.{self._image_topic}.subscription.reliability"
+        if not self.has_parameter(override):
+            about = "reliability of the image subscription, empty: as the publishers offer"
+            self.declare_parameter(
+                override, "", ParameterDescriptor(description=about, read_only=True)
+            )
+        chosen = self.get_parameter(override).value
+        if chosen:
+            names = [policy.name.lower() for policy in ReliabilityPolicy]
+            if chosen not in names:
+                raise ValueError(f"{override} is {chosen!r}, must be one of {', '.join(names)}")
+            return ReliabilityPolicy[chosen.upper()]
         offers = self.get_publishers_info_by_topic(self._image_topic)
+        if not offers:
+            return self._reliability
         reliable = [o.qos_profile.reliability == ReliabilityPolicy.RELIABLE for o in offers]
-        all_reliable = bool(reliable) and all(reliable)
-        return ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
+        return ReliabilityPolicy.RELIABLE if all(reliable) else ReliabilityPolicy.BEST_EFFORT
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         self.health.count_received()
@@ -202,23 +223,24 @@ class DepthNode(LifecycleNode):
         )
         return depth, info, color
 
-    def publish(
-        self, depth: Image | None, camera_info: CameraInfo | None, color: Image | None
-    ) -> None:
-        """Publish what belongs to one frame; a node that is going down publishes nothing."""
-        for publisher, message in (
-            (self._depth_info, camera_info),
-            (self._depth, depth),
-            (self._color, color),
-        ):
-            if message is None:
-                continue
-            try:
-                publisher.publish(message)
-            except rclpy_implementation.RCLError:
-                if self.context.ok():
-                    raise
-                return
+    def publish_info(self, message: CameraInfo) -> None:
+        """Publish the CameraInfo of a frame's depth."""
+        self._publish(self._depth_info, message)
+
+    def publish_depth(self, message: Image) -> None:
+        """Publish a frame's depth."""
+        self._publish(self._depth, message)
+
+    def publish_color(self, message: Image) -> None:
+        """Publish a frame's depth in colours."""
+        self._publish(self._color, message)
+
+    def _publish(self, publisher: Any, message: Any) -> None:
+        try:
+            publisher.publish(message)
+        except rclpy_implementation.RCLError:
+            if self.context.ok():
+                raise  # else the node is going down
 
     def warn(self, text: str) -> None:
         """Log a warning, throttled."""
@@ -237,11 +259,10 @@ class DepthNode(LifecycleNode):
     # once a second
 
     def _each_second(self) -> None:
-        if self._image_subscription is not None:
-            offered = self._offered_reliability()
-            if offered != self._reliability:
-                self._unsubscribe()
-                self._subscribe(offered)
+        active = self._image_subscription is not None
+        if active and self._wanted_reliability() != self._reliability:
+            self._unsubscribe()
+            self._subscribe()
         status = self.health.status(
             f"{self.get_name()}: depth",
             self.get_fully_qualified_name(),
@@ -267,7 +288,10 @@ def main(args: list[str] | None = None) -> int:
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except (InvalidParameterValueException, ValueError) as error:
+    except rclpy_implementation.RCLError:
+        if rclpy.ok():
+            raise  # else a signal came during start-up
+    except (ParameterException, ValueError) as error:
         print(f"depth_node: {error}", file=sys.stderr)
         return 1
     finally:

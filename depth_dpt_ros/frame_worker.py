@@ -37,10 +37,14 @@ class DepthOutputs(Protocol):
     def listeners(self) -> tuple[bool, bool, bool]:
         """Whether anybody subscribes to depth, to its camera info, to colour."""
 
-    def publish(
-        self, depth: Image | None, camera_info: CameraInfo | None, color: Image | None
-    ) -> None:
-        """Publish what belongs to one frame."""
+    def publish_info(self, message: CameraInfo) -> None:
+        """Publish the CameraInfo of a frame's depth."""
+
+    def publish_depth(self, message: Image) -> None:
+        """Publish a frame's depth."""
+
+    def publish_color(self, message: Image) -> None:
+        """Publish a frame's depth in colours."""
 
     def warn(self, text: str) -> None:
         """Log a warning, throttled."""
@@ -69,6 +73,7 @@ class FrameWorker:
         self._outputs = outputs
         self._health = health
         self._next_start = 0.0  # monotonic seconds, for max_rate
+        frames.open()
         self._thread = Thread(target=self._run, name="depth", daemon=True)
         self._thread.start()
 
@@ -106,24 +111,26 @@ class FrameWorker:
             return
         started = time.monotonic()
         if parameters.max_rate > 0:
-            self._next_start = max(started, self._next_start + 1 / parameters.max_rate)
+            period = 1 / parameters.max_rate
+            late = started - self._next_start
+            self._next_start += period if late < period else late + period
         image = to_rgb(message)
         height, width = image.shape[:2]
         known = None if info is None else intrinsics_of(info, width, height)
-        network = parameters.output_size == "network"
-        depth = self._estimate(image, known, parameters, at_network_size=network)
         header = message.header
-        out_info = None
         if info is not None and known is not None:
             geometry = self._estimator.geometry(width, height)
+            network = parameters.output_size == "network"
             out_info = info_for_depth(info, known, geometry, at_network_size=network)
             out_info.header = header
-        encoding: Any = parameters.depth_encoding
-        self._outputs.publish(
-            depth_to_image(depth, header, encoding) if depth_heard else None,
-            out_info,
-            rgb_to_image(_colors(depth, parameters), header) if color_heard else None,
-        )
+            self._outputs.publish_info(out_info)
+        if depth_heard or color_heard:
+            depth = self._estimate(image, known, parameters)
+            encoding: Any = parameters.depth_encoding
+            if depth_heard:
+                self._outputs.publish_depth(depth_to_image(depth, header, encoding))
+            if color_heard:
+                self._outputs.publish_color(rgb_to_image(_colors(depth, parameters), header))
         self._health.count_answered(time.monotonic() - started)
 
     def _estimate(
@@ -131,13 +138,12 @@ class FrameWorker:
         image: NDArray[np.uint8],
         known: Intrinsics | None,
         parameters: NodeParameters,
-        *,
-        at_network_size: bool,
     ) -> NDArray[np.float32]:
         camera = known or self._assumed_camera(image, parameters)
         if known is not None:
             self._health.camera_warning = ""
-        depth = self._estimator(image, camera, at_network_size=at_network_size)
+        network = parameters.output_size == "network"
+        depth = self._estimator(image, camera, at_network_size=network)
         if parameters.depth_scale != 1.0:
             depth *= np.float32(parameters.depth_scale)
         with np.errstate(invalid="ignore"):

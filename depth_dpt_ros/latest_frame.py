@@ -15,7 +15,7 @@ class LatestFrame(Generic[T]):
     def __init__(self) -> None:
         self._changed = Condition()
         self._frame: T | None = None
-        self._open = True
+        self._open = False
         self._replaced = 0
 
     @property
@@ -45,6 +45,11 @@ class LatestFrame(Generic[T]):
                 self._frame = frame
             else:
                 self._replaced += 1
+
+    def open(self) -> None:
+        """Let `take` wait for frames; a new mailbox is closed."""
+        with self._changed:
+            self._frame, self._open = None, True
 
     def close(self) -> None:
         """Wake and dismiss whoever waits."""

@@ -41,5 +41,6 @@ def load_model(path: Path) -> tuple[DPT, dict[str, Any], int]:
         model.load_state_dict(tensors)
         step = int(about["step"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint of this program ({error})") from error
+        reason = str(error).partition("\n")[0]  # torch lists every tensor
+        raise CheckpointError(f"{path}: not a checkpoint of this program ({reason})") from error
     return model.eval(), about["config"], step

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import pickle
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,7 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
 
     Raises:
         ConfigError: the output folder holds a run and `resume` was not given, or it was begun
-            with another configuration.
+            with another configuration or cannot be read.
         DataError: the data cannot be used.
     """
     folder = Path(config.output) / config.name
@@ -55,7 +56,7 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
     optimizer = torch.optim.AdamW(_parameter_groups(model, options), betas=(0.9, 0.99))
     step = 0
     if state_path.exists():
-        state = torch.load(state_path, map_location=device, weights_only=True)
+        state = _read_state(state_path, device)
         if state["config"] != _resumable(config):
             raise ConfigError(f"{state_path} was begun with another configuration")
         model.load_state_dict(state["model"])
@@ -91,7 +92,11 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
         step += 1
         _update_average(average, model, min(options.ema_decay, step / (step + 10)))
 
-        if step % 50 == 0 or step == options.steps:
+        if step % 50 == 0 or step % options.checkpoint_every == 0 or step == options.steps:
+            if not math.isfinite(loss.item()):
+                raise RuntimeError(
+                    f"step {step}: the loss is {loss.item()}; {state_path} is older"
+                )
             per_second = (step - begun_at) * options.batch_size / (time.monotonic() - started)
             left = (options.steps - step) * options.batch_size / per_second / 60
             row: dict[str, Any] = {
@@ -121,6 +126,17 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
                     temporary,
                 )
     return folder / MODEL_FILE
+
+
+def _read_state(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, EOFError, LookupError, ValueError, RuntimeError,
+            pickle.UnpicklingError) as error:  # fmt: skip
+        raise ConfigError(f"{path}: not the state of a run") from error
+    if not isinstance(state, dict) or "config" not in state:
+        raise ConfigError(f"{path}: not the state of a run")
+    return state
 
 
 @torch.no_grad()

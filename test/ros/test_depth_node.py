@@ -14,6 +14,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '.[ros]'")
 
+from lifecycle_msgs.msg import Transition
+from rclpy.qos import ReliabilityPolicy
 from ros_harness import Camera, NodeProcess, camera_in, metres, new_domain
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -220,11 +222,68 @@ def test_a_bad_model_fails_loudly_and_the_node_stays(
         assert "bad.onnx" in node.log()
 
 
-def test_wrong_parameters_end_the_node_with_one_sentence(domain: int, tmp_path: Path) -> None:
-    with NodeProcess(domain, tmp_path / "log", color_map="rainbow") as node:
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("color_map", "rainbow", "must be one of turbo, inferno, magma"),
+        ("color_min_depth", 90.0, "must be less than color_max_depth"),
+        ("max_depth", -1.0, "max_depth"),
+        ("max_depth", 50, "DOUBLE"),
+        ("num_threads", "two", "INTEGER"),
+    ],
+)
+def test_wrong_parameters_end_the_node_with_one_sentence(
+    domain: int, tmp_path: Path, name: str, value: object, words: str
+) -> None:
+    with NodeProcess(domain, tmp_path / "log", **{name: value}) as node:
         assert node.process.wait(30) == 1
-        assert "must be one of turbo, inferno, magma" in node.log()
+        assert words in node.log()
         assert "Traceback" not in node.log()
+
+
+def test_follows_the_reliability_that_the_camera_offers(domain: int, tmp_path: Path) -> None:
+    with NodeProcess(domain, tmp_path / "log"):
+        for best_effort in (False, True, False):  # the camera driver is started anew each time
+            with camera_in(domain, best_effort=best_effort) as camera:
+                camera.listen("depth")
+                camera.wait_until_subscribed()
+                assert camera.answer(FRAME, FOCAL).width == 512
+                subscriptions = camera.node.get_subscriptions_info_by_topic("/image")
+                offered = {s.qos_profile.reliability for s in subscriptions}
+                wanted = "BEST_EFFORT" if best_effort else "RELIABLE"
+                assert offered == {ReliabilityPolicy[wanted]}
+
+
+def test_a_reliability_of_the_users_own_is_kept(
+    camera: Camera, domain: int, tmp_path: Path
+) -> None:
+    override = {"qos_overrides./image.subscription.reliability": "best_effort"}
+    with NodeProcess(domain, tmp_path / "log", **override):
+        camera.listen("depth")
+        camera.wait_until_subscribed()
+        assert camera.answer(FRAME, FOCAL).width == 512
+        (subscription,) = camera.node.get_subscriptions_info_by_topic("/image")
+        assert subscription.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+
+
+def test_max_rate_and_lifecycle(camera: Camera, domain: int, tmp_path: Path) -> None:
+    with NodeProcess(domain, tmp_path / "log", max_rate=2.0):
+        camera.listen("depth")
+        camera.wait_until_subscribed()
+        for _ in range(30):
+            camera.send(FRAME, FOCAL)
+            camera.spin(0.1)
+        assert 4 <= len(camera.depth) <= 7
+        camera.change_state(Transition.TRANSITION_DEACTIVATE)
+        before = len(camera.depth)
+        camera.send(FRAME, FOCAL)
+        camera.spin(1.0)
+        assert len(camera.depth) == before
+        camera.change_state(Transition.TRANSITION_CLEANUP)
+        camera.change_state(Transition.TRANSITION_CONFIGURE)
+        camera.change_state(Transition.TRANSITION_ACTIVATE)
+        camera.wait_until_subscribed()
+        assert camera.answer(FRAME, FOCAL).width == 512
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -182,3 +182,13 @@ def test_colcon_puts_executables_where_launch_looks(section: str) -> None:
     text = (ROOT / "setup.cfg").read_text(encoding="utf-8")
     key = {"develop": "script_dir", "install": "install_scripts"}[section]
     assert f"[{section}]\n{key} = $base/lib/depth_dpt_ros\n" in text
+
+
+def test_setup_runs_through_a_link(tmp_path: Path, manifest: ET.Element) -> None:
+    pytest.importorskip("setuptools")
+    (tmp_path / "setup.py").symlink_to(ROOT / "setup.py")  # as colcon --symlink-install does
+    done = subprocess.run(
+        [sys.executable, "setup.py", "--version"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == manifest.findtext("version")

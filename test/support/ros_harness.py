@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -176,6 +177,16 @@ class Camera:
         stamp = header.stamp.sec * 10**9 + header.stamp.nanosec
         self.wait_for(lambda: any(stamp_ns(m) == stamp for m in self.depth))
         return next(m for m in self.depth if stamp_ns(m) == stamp)
+
+    def change_state(self, transition: int) -> None:
+        """Ask the node for a lifecycle transition; fails unless it succeeds."""
+        client = self.node.create_client(ChangeState, "depth_node/change_state")
+        self.wait_for(client.service_is_ready)
+        request = ChangeState.Request()
+        request.transition.id = transition
+        answer = client.call_async(request)
+        self.wait_for(answer.done)
+        assert answer.result().success
 
     def status(self) -> Any:
         """The node's newest diagnostic status."""

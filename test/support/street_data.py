@@ -34,7 +34,7 @@ def write_frame(
     disparity: NDArray[np.uint16],
     *,
     split: str = "train",
-    rig: Rig = Rig(),  # noqa: B008 - frozen
+    rig: Rig = Rig(),
     labels: NDArray[np.uint8] | None = None,
 ) -> None:
     """Write one frame `CITY_...` with its disparity, camera and, where given, label file."""

@@ -197,7 +197,7 @@ def test_an_impossible_camera_is_an_error_that_names_the_file(frame_root, sectio
 def test_a_camera_file_of_another_shape_is_an_error(tmp_path, content):
     path = tmp_path / "x_camera.json"
     path.write_text(content)
-    with pytest.raises(DataError, match="x_camera.json"):
+    with pytest.raises(DataError, match=r"x_camera\.json"):
         read_camera(path)
 
 

@@ -63,7 +63,7 @@ AUGMENTATIONS = {
 def test_labels_of_a_wall_follow_the_magnification(tmp_path, kind, distance):
     write_scene(tmp_path, np.full(FRAME, distance))
     examples = dataset(tmp_path, AUGMENTATIONS[kind])
-    magnifications, padded = [], 0
+    magnifications, padding = [], []
     for epoch in range(25):
         examples.set_epoch(epoch)
         image, depth, far = arrays(examples[0])
@@ -75,10 +75,13 @@ def test_labels_of_a_wall_follow_the_magnification(tmp_path, kind, distance):
         assert not depth[outside].any()  # padding is unknown
         assert not far.any()
         magnifications.append(magnification)
-        padded += bool(outside.any())
+        padding.append(outside.sum())
     spread = np.ptp(np.abs(magnifications))
     assert (spread > 0.2) == (kind != "whole")
-    assert {"letterbox": padded > 20}.get(kind, padded == 0)
+    if kind == "letterbox":
+        assert np.mean(np.array(padding) > 2 * NETWORK[1]) > 0.5
+    else:
+        assert max(padding) <= NETWORK[1]  # whole pixels may miss the aspect ratio by a line
     signs = {"whole": {1}, "zoom": {1}, "mirrored": {-1}, "letterbox": {-1, 1}}
     assert set(np.sign(magnifications)) == signs[kind]
 

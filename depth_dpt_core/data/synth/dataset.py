@@ -25,7 +25,7 @@ from tqdm import tqdm
 from depth_dpt_core.data.cityscapes import LABEL_EGO_VEHICLE, LABEL_SKY, encode_disparity
 from depth_dpt_core.data.synth.frame import Frame, draw_bonnet, draw_view, render_frame
 from depth_dpt_core.data.synth.ranges import SynthRanges
-from depth_dpt_core.data.synth.render import Renderer
+from depth_dpt_core.data.synth.render import Renderer, ray_caster
 from depth_dpt_core.data.synth.sensor import Sensor
 from depth_dpt_core.data.synth.street import build_street
 from depth_dpt_core.files import write_atomically
@@ -59,6 +59,7 @@ def generate(out: Path, settings: SynthSettings, *, workers: int) -> int:
         ValueError: `out` holds a data set made from other settings.
         RendererMissingError: the ray caster is not installed.
     """
+    ray_caster()  # before anything is written
     out.mkdir(parents=True, exist_ok=True)
     record = out / _SETTINGS_FILE
     wanted = json.loads(json.dumps(asdict(settings)))

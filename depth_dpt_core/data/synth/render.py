@@ -24,6 +24,23 @@ class RendererMissingError(RuntimeError):
     """The ray caster is not installed."""
 
 
+def ray_caster() -> tuple[Any, Any]:
+    """The scene and triangle mesh classes of embreex (Intel Embree).
+
+    Raises:
+        RendererMissingError: it is not installed.
+    """
+    try:
+        from embreex.mesh_construction import TriangleMesh
+        from embreex.rtcore_scene import EmbreeScene
+    except ImportError as error:
+        raise RendererMissingError(
+            "synthetic streets need the package embreex (wheels for x86_64): "
+            "pip install 'depth_dpt_ros[synth]'"
+        ) from error
+    return EmbreeScene, TriangleMesh
+
+
 @dataclass(frozen=True)
 class View:
     """A camera in the world: position [3], axes [3,3] (columns right, down, forward)."""
@@ -59,14 +76,7 @@ class Renderer:
     """
 
     def __init__(self, street: Street) -> None:
-        try:
-            from embreex.mesh_construction import TriangleMesh
-            from embreex.rtcore_scene import EmbreeScene
-        except ImportError as error:
-            raise RendererMissingError(
-                "synthetic streets need the package embreex (wheels for x86_64): "
-                "pip install 'depth_dpt_ros[synth]'"
-            ) from error
+        scene, triangle_mesh = ray_caster()
         self._street = street
         mesh = street.mesh
         self._corners = mesh.vertices[mesh.faces]
@@ -74,8 +84,8 @@ class Renderer:
             self._corners[:, 1] - self._corners[:, 0], self._corners[:, 2] - self._corners[:, 0]
         )
         self._normals = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-        self._scene: Any = EmbreeScene()
-        self._triangles: Any = TriangleMesh(self._scene, self._corners)
+        self._scene = scene()
+        self._triangles = triangle_mesh(self._scene, self._corners)
 
     def depth(self, view: View) -> Floats:
         """Distance along camera z at every pixel centre [H,W], metres; infinite in the sky."""
