@@ -95,7 +95,7 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
         if step % 50 == 0 or step % options.checkpoint_every == 0 or step == options.steps:
             if not math.isfinite(loss.item()):
                 raise RuntimeError(
-                    f"step {step}: the loss is {loss.item()}; {state_path} is older"
+                    f"step {step}: the loss is {loss.item()}, this step was not saved"
                 )
             per_second = (step - begun_at) * options.batch_size / (time.monotonic() - started)
             left = (options.steps - step) * options.batch_size / per_second / 60
