@@ -92,11 +92,10 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
         step += 1
         _update_average(average, model, min(options.ema_decay, step / (step + 10)))
 
-        if step % 50 == 0 or step % options.checkpoint_every == 0 or step == options.steps:
-            if not math.isfinite(loss.item()):
-                raise RuntimeError(
-                    f"step {step}: the loss is {loss.item()}, this step was not saved"
-                )
+        saving = step % options.checkpoint_every == 0 or step == options.steps
+        if saving and not math.isfinite(loss.item()):
+            raise RuntimeError(f"step {step}: the loss is {loss.item()}, this step was not saved")
+        if step % 50 == 0 or step == options.steps:
             per_second = (step - begun_at) * options.batch_size / (time.monotonic() - started)
             left = (options.steps - step) * options.batch_size / per_second / 60
             row: dict[str, Any] = {
@@ -111,7 +110,7 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
             metrics = evaluate(average, validation, config)
             _log(folder, {"step": step, "val": metrics.to_dict()})
             print(f"step {step} validation {metrics}", flush=True)
-        if step % options.checkpoint_every == 0 or step == options.steps:
+        if saving:
             # the model first: a state at the last step says that the run is finished
             save_model(folder / MODEL_FILE, average, config.to_dict(), step)
             with replacing(state_path) as temporary:
