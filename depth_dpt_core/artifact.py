@@ -252,7 +252,10 @@ def _onnx_metadata(path: Path) -> dict[str, str]:
             str(path), options, providers=["CPUExecutionProvider"]
         )
     except LOAD_ERRORS as error:
-        raise ArtifactError(f"{path}: not a model that ONNX Runtime can load ({error})") from error
+        said = " ".join(str(error).split())  # some versions spread it over lines
+        raise ArtifactError(
+            f"{path}: not a model that ONNX Runtime can load ({reason})"
+        ) from error
     return dict(session.get_modelmeta().custom_metadata_map)
 
 
