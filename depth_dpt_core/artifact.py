@@ -155,6 +155,10 @@ class ModelSpec:
         for name, number in focal_lengths.items():
             if number is not None and not (_are_numbers(number) and number > 0):
                 raise ArtifactError(f"{source}: {name} is {number!r}, must be a positive number")
+        if self.canonical_focal_length is None and self.canonical_focal_length_y is not None:
+            raise ArtifactError(
+                f"{source}: canonical_focal_length_y needs canonical_focal_length beside it"
+            )
         low, high = self.min_depth, self.max_depth
         if not (_are_numbers(low, high) and 0 <= low < high):
             raise ArtifactError(
@@ -253,9 +257,7 @@ def _onnx_metadata(path: Path) -> dict[str, str]:
         )
     except LOAD_ERRORS as error:
         said = " ".join(str(error).split())  # some versions spread it over lines
-        raise ArtifactError(
-            f"{path}: not a model that ONNX Runtime can load ({reason})"
-        ) from error
+        raise ArtifactError(f"{path}: not a model that ONNX Runtime can load ({said})") from error
     return dict(session.get_modelmeta().custom_metadata_map)
 
 

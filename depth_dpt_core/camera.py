@@ -15,7 +15,7 @@ class Intrinsics:
     convention of OpenCV and of sensor_msgs/CameraInfo).
 
     Raises:
-        ValueError: a focal length is not a positive number.
+        ValueError: a focal length is not a positive number, or the principal point not finite.
     """
 
     fx: float
@@ -28,6 +28,8 @@ class Intrinsics:
             raise ValueError(
                 f"focal length must be a positive number of pixels, got {self.fx} x {self.fy}"
             )
+        if not (math.isfinite(self.cx) and math.isfinite(self.cy)):
+            raise ValueError(f"principal point must be finite, got ({self.cx}, {self.cy})")
 
     @classmethod
     def centered(cls, focal_length: float, width: int, height: int) -> Intrinsics:

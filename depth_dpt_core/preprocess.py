@@ -88,10 +88,11 @@ class Geometry:
     def to_network(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize and pad an image [H,W,3] to network size [H',W',3]."""
         content = (self.content_width, self.content_height)
-        shrinking = self.scale_x < 1 or self.scale_y < 1
-        resized = cv2.resize(
-            image, content, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-        )
+        # OpenCV averages areas only where both sides shrink: do that first, then enlarge
+        smaller = min(image.shape[1], content[0]), min(image.shape[0], content[1])
+        resized = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
+        if smaller != content:
+            resized = cv2.resize(resized, content, interpolation=cv2.INTER_LINEAR)
         if content == (self.network_width, self.network_height):
             return np.asarray(resized, np.uint8)
         out = np.empty((self.network_height, self.network_width, 3), np.uint8)

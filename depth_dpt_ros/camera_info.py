@@ -27,14 +27,17 @@ class CameraInfoBuffer:
     def __init__(self) -> None:
         self._arrived = Condition()
         self._infos: OrderedDict[int, Any] = OrderedDict()
-        self._paired = False  # the last image had a CameraInfo of its very stamp
+        self._asked: int | None = None  # stamp of the last image
+        self._paired = False  # that image had a CameraInfo of its very stamp, maybe a late one
 
     def add(self, info: Any) -> None:
         """Keep a CameraInfo, unless it says nothing (K is zero: an uncalibrated camera)."""
         if focal_lengths(info) is None:
             return
         with self._arrived:
-            self._infos[stamp_ns(info)] = info
+            stamp = stamp_ns(info)
+            self._infos[stamp] = info
+            self._paired |= stamp == self._asked
             while len(self._infos) > _KEPT:
                 self._infos.popitem(last=False)
             self._arrived.notify_all()
@@ -54,7 +57,7 @@ class CameraInfoBuffer:
             if self._paired:
                 # the image came first; its CameraInfo is on the way
                 self._arrived.wait_for(lambda: stamp in self._infos, _PATIENCE)
-            self._paired = stamp in self._infos
+            self._asked, self._paired = stamp, stamp in self._infos
             if not self._infos:
                 return None
             if self._paired:
@@ -126,9 +129,13 @@ def intrinsics_of(info: Any, width: int, height: int) -> Intrinsics:
         raise CameraInfoError(
             f"camera_info is for {size[0]}x{size[1]} pixels, the image has {width}x{height}"
         )
-    whole = Intrinsics(*focal, *center).shifted(-info.roi.x_offset, -info.roi.y_offset)
+    try:
+        whole = Intrinsics(*focal, *center)
+    except ValueError as error:
+        raise CameraInfoError(f"camera_info: {error}") from error
     binning = _binning(info)
-    return whole.scaled(1 / binning[0], 1 / binning[1])
+    roi = info.roi
+    return whole.shifted(-roi.x_offset, -roi.y_offset).scaled(1 / binning[0], 1 / binning[1])
 
 
 def info_for_depth(

@@ -30,7 +30,7 @@ from depth_dpt_ros import parameters
 from depth_dpt_ros.camera_info import CameraInfoBuffer
 from depth_dpt_ros.diagnostics import NodeHealth, as_array
 from depth_dpt_ros.frame_worker import FrameWorker
-from depth_dpt_ros.latest_frame import LatestFrame
+from depth_dpt_ros.latest_frame import LatestFrame, Received
 from depth_dpt_ros.transport import large_image_settings
 
 _OVERRIDES = QoSOverridingOptions.with_default_policies
@@ -45,7 +45,7 @@ def _reporting(transition: Transition) -> Transition:
     @wraps(transition)
     def wrapper(self: DepthNode, state: LifecycleState) -> TransitionCallbackReturn:
         try:
-            return transition(self, state)
+            result = transition(self, state)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must be seen
             self.health.failure = f"{transition.__name__.removeprefix('on_')} failed: {error}"
             if isinstance(error, ArtifactError):
@@ -53,7 +53,11 @@ def _reporting(transition: Transition) -> Transition:
             else:
                 self.error(self.health.failure)
             self.stop()
+            if transition.__name__ == "on_configure":
+                self._free()
             return TransitionCallbackReturn.FAILURE
+        self.health.failure = ""
+        return result
 
     return wrapper
 
@@ -66,8 +70,9 @@ class DepthNode(LifecycleNode):
         parameters.declare(self)
         self.health = NodeHealth()
         self._infos = CameraInfoBuffer()
-        self._frames: LatestFrame[Image | CompressedImage] = LatestFrame()
+        self._frames: LatestFrame[Received[Image | CompressedImage]] = LatestFrame()
         self._estimator: DepthEstimator | None = None
+        self._outputs: list[Any] = []
         self._worker: FrameWorker | None = None
         self._image_subscription: Subscription[Any] | None = None
         self._info_subscription: Subscription[Any] | None = None
@@ -86,28 +91,34 @@ class DepthNode(LifecycleNode):
         artifact = resolve(values.model)
         estimator = DepthEstimator.load(artifact, num_threads=values.num_threads)
         estimator.warm_up()
+        self._depth = self._create_output(Image, "depth/image")
+        self._depth_info = self._create_output(CameraInfo, "depth/camera_info")
+        self._color = self._create_output(Image, "depth/color/image")
+        self._estimator = estimator
         self.health.model = str(artifact.path)
         self.health.runtime = estimator.engine.name
         self.get_logger().info(f"{artifact.path} runs on {self.health.runtime}")
-        reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-        self._depth = self.create_lifecycle_publisher(
-            Image, "depth/image", reliable, qos_overriding_options=_OVERRIDES()
-        )
-        self._depth_info = self.create_lifecycle_publisher(
-            CameraInfo, "depth/camera_info", reliable, qos_overriding_options=_OVERRIDES()
-        )
-        self._color = self.create_lifecycle_publisher(
-            Image, "depth/color/image", reliable, qos_overriding_options=_OVERRIDES()
-        )
-        self._estimator = estimator
-        self.health.failure = ""
         return super().on_configure(state)
+
+    def _create_output(self, kind: type, topic: str) -> Any:
+        reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+        publisher: Any = self.create_lifecycle_publisher(
+            kind, topic, reliable, qos_overriding_options=_OVERRIDES()
+        )
+        self._outputs.append(publisher)
+        return publisher
 
     @_reporting
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and start working."""
         assert self._estimator is not None, "activate follows configure"
         self._infos = CameraInfoBuffer()
+        self.health.camera_warning = ""
+        topic: str = self.resolve_topic_name("image")
+        # a remap of `image` does not move `image/compressed` by itself
+        compressed = self.current_parameters().image_transport == "compressed"
+        self._image_kind = CompressedImage if compressed else Image
+        self._image_topic = f"{topic}/compressed" if compressed else topic
         self._subscribe()
         self._worker = FrameWorker(self._estimator, self._frames, self._infos, self, self.health)
         return super().on_activate(state)
@@ -128,8 +139,7 @@ class DepthNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything."""
         self.stop()
-        if self._estimator is not None:
-            self._free()
+        self._free()
         return super().on_shutdown(state)
 
     def stop(self) -> None:
@@ -140,25 +150,17 @@ class DepthNode(LifecycleNode):
             self._worker = None
 
     def _free(self) -> None:
-        for publisher in (self._depth, self._depth_info, self._color):
-            self.destroy_lifecycle_publisher(publisher)
+        while self._outputs:
+            self.destroy_lifecycle_publisher(self._outputs.pop())
         self._estimator = None
         self.health.model = self.health.runtime = ""
 
     # subscriptions
 
-    @property
-    def _image_topic(self) -> str:
-        topic: str = self.resolve_topic_name("image")
-        # a remap of `image` does not move `image/compressed` by itself
-        compressed = self.current_parameters().image_transport == "compressed"
-        return f"{topic}/compressed" if compressed else topic
-
     def _subscribe(self) -> None:
         self._reliability = self._wanted_reliability()
-        compressed = self.current_parameters().image_transport == "compressed"
         self._image_subscription = self.create_subscription(
-            CompressedImage if compressed else Image,
+            self._image_kind,
             self._image_topic,
             self._on_image,
             QoSProfile(depth=1, reliability=self._reliability),
@@ -207,7 +209,7 @@ class DepthNode(LifecycleNode):
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         self.health.count_received()
-        self._frames.put(message)
+        self._frames.put(Received(message))
 
     # what the worker needs
 

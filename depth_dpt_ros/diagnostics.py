@@ -40,7 +40,7 @@ class NodeHealth:
             self.received += 1
 
     def count_answered(self, seconds: float) -> None:
-        """A frame was published, this long after it was taken from the mailbox."""
+        """A frame was published, this long after its image was received."""
         with self._lock:
             self.answered += 1
             self._latencies.append(seconds)
@@ -75,7 +75,7 @@ class NodeHealth:
             }
             if self._latencies:
                 p50, p95 = np.percentile(np.array(self._latencies) * 1e3, [50, 95])
-                values |= {"work p50 (ms)": f"{p50:.1f}", "work p95 (ms)": f"{p95:.1f}"}
+                values |= {"latency p50 (ms)": f"{p50:.1f}", "latency p95 (ms)": f"{p95:.1f}"}
         return DiagnosticStatus(
             level=level,
             name=name,

@@ -23,7 +23,7 @@ from depth_dpt_ros.camera_info import (
 )
 from depth_dpt_ros.diagnostics import NodeHealth
 from depth_dpt_ros.image_codec import ImageCodecError, depth_to_image, rgb_to_image, to_rgb
-from depth_dpt_ros.latest_frame import LatestFrame
+from depth_dpt_ros.latest_frame import LatestFrame, Received
 from depth_dpt_ros.parameters import NodeParameters
 from depth_dpt_ros.stamps import stamp_ns
 
@@ -62,7 +62,7 @@ class FrameWorker:
     def __init__(
         self,
         estimator: DepthEstimator,
-        frames: LatestFrame[Image | CompressedImage],
+        frames: LatestFrame[Received[Image | CompressedImage]],
         infos: CameraInfoBuffer,
         outputs: DepthOutputs,
         health: NodeHealth,
@@ -72,7 +72,7 @@ class FrameWorker:
         self._cameras = PatientMatch(infos)
         self._outputs = outputs
         self._health = health
-        self._next_start = 0.0  # monotonic seconds, for max_rate
+        self._last_start = float("-inf")  # monotonic seconds, for max_rate
         frames.open()
         self._thread = Thread(target=self._run, name="depth", daemon=True)
         self._thread.start()
@@ -83,9 +83,9 @@ class FrameWorker:
         self._thread.join()
 
     def _run(self) -> None:
-        while (message := self._frames.take()) is not None:
+        while (received := self._frames.take()) is not None:
             try:
-                self._handle(message)
+                self._handle(received)
             except (ImageCodecError, CameraInfoError) as error:
                 cause = "bad image" if isinstance(error, ImageCodecError) else "wrong camera_info"
                 self._health.count_refused(cause, str(error))
@@ -94,44 +94,43 @@ class FrameWorker:
                 self._health.count_refused("internal error", repr(error))
                 self._outputs.error(f"frame lost to an unexpected error: {error!r}")
 
-    def _handle(self, message: Image | CompressedImage) -> None:
+    def _handle(self, received: Received[Image | CompressedImage]) -> None:
+        message = received.message
         parameters = self._outputs.current_parameters()
         depth_heard, info_heard, color_heard = self._outputs.listeners()
         if not (depth_heard or info_heard or color_heard):
             self._health.unheard += 1
             return
-        pause = self._next_start - time.monotonic()
-        if parameters.max_rate > 0 and pause > 0:
-            time.sleep(min(pause, 0.05))
-            self._frames.give_back(message)
-            return
+        if parameters.max_rate > 0:
+            pause = self._last_start + 1 / parameters.max_rate - time.monotonic()
+            if pause > 0:
+                time.sleep(min(pause, 0.05))
+                self._frames.give_back(received)
+                return
         info, undecided = self._cameras.find(stamp_ns(message), parameters.camera_info_timeout)
         if undecided:
-            self._frames.give_back(message)
+            self._frames.give_back(received)
             return
-        started = time.monotonic()
-        if parameters.max_rate > 0:
-            period = 1 / parameters.max_rate
-            late = started - self._next_start
-            self._next_start += period if late < period else late + period
+        self._last_start = time.monotonic()
         image = to_rgb(message)
         height, width = image.shape[:2]
         known = None if info is None else intrinsics_of(info, width, height)
         header = message.header
-        if info is not None and known is not None:
+        depth = None
+        if depth_heard or color_heard:
+            depth = self._estimate(image, known, parameters)
+        if info_heard and info is not None and known is not None:
             geometry = self._estimator.geometry(width, height)
             network = parameters.output_size == "network"
             out_info = info_for_depth(info, known, geometry, at_network_size=network)
             out_info.header = header
             self._outputs.publish_info(out_info)
-        if depth_heard or color_heard:
-            depth = self._estimate(image, known, parameters)
+        if depth is not None and depth_heard:
             encoding: Any = parameters.depth_encoding
-            if depth_heard:
-                self._outputs.publish_depth(depth_to_image(depth, header, encoding))
-            if color_heard:
-                self._outputs.publish_color(rgb_to_image(_colors(depth, parameters), header))
-        self._health.count_answered(time.monotonic() - started)
+            self._outputs.publish_depth(depth_to_image(depth, header, encoding))
+        if depth is not None and color_heard:
+            self._outputs.publish_color(rgb_to_image(_colors(depth, parameters), header))
+        self._health.count_answered(time.monotonic() - received.at)
 
     def _estimate(
         self,

@@ -3,10 +3,20 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass, field
 from threading import Condition
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Received(Generic[T]):
+    """A message and when it came, monotonic seconds."""
+
+    message: T
+    at: float = field(default_factory=time.monotonic)
 
 
 class LatestFrame(Generic[T]):

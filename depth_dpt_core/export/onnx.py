@@ -66,12 +66,15 @@ def export(
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
-        ExportError: the answers differ by more than 1e-3, no file is left; or `test_data` is
-            given with a batch of several images.
+        ExportError: the run is not finished; the answers differ by more than 1e-3, and no file is
+            left; or `test_data` is given with a batch of several images.
     """
     if test_data is not None and batch != 1:
         raise ExportError(f"scoring on {test_data} takes a batch of 1, got {batch}")
     model, config, step = load_model(checkpoint)
+    steps = config["optimization"]["steps"]
+    if step != steps:
+        raise ExportError(f"{checkpoint}: the run is at step {step} of {steps}, finish it")
     spec = ModelSpec(
         width=model.config.width,
         height=model.config.height,

@@ -35,7 +35,7 @@ class Reassemble(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Adds a finer map, convolves, and doubles the resolution.
+    """Adds a finer map, convolves, and goes to the next finer resolution.
 
     The last convolution is 1x1 and stands before the upsampling: the two commute, and this order
     costs a quarter.
@@ -50,11 +50,15 @@ class Fusion(nn.Module):
         )
         self.out = nn.Conv2d(features, features, 1)
 
-    def forward(self, skip: Tensor, coarse: Tensor | None) -> Tensor:
-        """Fuse `skip` [B,F,h,w] with `coarse` (same shape, or none) to [B,F,2h,2w]."""
+    def forward(self, skip: Tensor, coarse: Tensor | None, size: tuple[int, int]) -> Tensor:
+        """Fuse `skip` [B,F,h,w] with `coarse` (same shape, or none) to [B,F,*size].
+
+        `size` is that of the next finer map: twice (h, w), give or take a pixel where the image
+        is no multiple of 32.
+        """
         total = skip if coarse is None else skip + coarse
         out: Tensor = self.out(self.blend(total))
-        return _resize(out, (2 * skip.shape[-2], 2 * skip.shape[-1]))
+        return _resize(out, size)
 
 
 class Head(nn.Module):
@@ -67,9 +71,8 @@ class Head(nn.Module):
         self.refine = nn.Conv2d(half, 32, 3, padding=1)
         self.out = nn.Conv2d(32, 1, 1)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """[B,F,H/2,W/2] to log depth [B,1,H,W]."""
-        reduced = self.reduce(maps)
-        full = _resize(reduced, (2 * maps.shape[-2], 2 * maps.shape[-1]))
+    def forward(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """[B,F,H/2,W/2] to log depth [B,1,H,W], `size` being (H, W)."""
+        full = _resize(self.reduce(maps), size)
         out: Tensor = self.out(functional.relu(self.refine(full)))
         return out

@@ -90,10 +90,13 @@ class DPT(nn.Module):
         """RGB image [B,3,H,W] in 0..1 to natural log of depth in metres [B,1,H,W]."""
         self.check_size(*image.shape[-2:])
         maps = self.encoder((image - self.mean) / self.std)
+        levels = [part(level) for part, level in zip(self.reassemble, maps, strict=True)]
+        height, width = image.shape[-2:]
+        sizes = [(height // 2, width // 2), *(level.shape[-2:] for level in levels)]
         fused: Tensor | None = None
-        for level in reversed(range(len(_STRIDES))):
-            fused = self.fusion[level](self.reassemble[level](maps[level]), fused)
-        out: Tensor = self.head(fused)
+        for i in reversed(range(len(levels))):
+            fused = self.fusion[i](levels[i], fused, sizes[i])
+        out: Tensor = self.head(fused, (height, width))
         return out.float() + math.log(_TYPICAL_DEPTH)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -88,13 +88,15 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
+        if not math.isfinite(float(norm)):
+            raise RuntimeError(
+                f"step {step}: loss {loss.item()}, gradient {float(norm)}; training has diverged"
+            )
         optimizer.step()
         step += 1
         _update_average(average, model, min(options.ema_decay, step / (step + 10)))
 
         saving = step % options.checkpoint_every == 0 or step == options.steps
-        if saving and not math.isfinite(loss.item()):
-            raise RuntimeError(f"step {step}: the loss is {loss.item()}, this step was not saved")
         if step % 50 == 0 or step == options.steps:
             per_second = (step - begun_at) * options.batch_size / (time.monotonic() - started)
             left = (options.steps - step) * options.batch_size / per_second / 60
@@ -216,7 +218,8 @@ def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
 def _resumable(config: TrainingConfig) -> dict[str, Any]:
     """The configuration as far as it decides the weights, in plain types."""
     content: dict[str, Any] = json.loads(json.dumps(config.to_dict()))
-    del content["output"], content["data"]["root"], content["data"]["workers"]
+    del content["name"], content["output"], content["data"]["root"], content["data"]["workers"]
+    del content["optimization"]["eval_every"], content["optimization"]["checkpoint_every"]
     return content
 
 

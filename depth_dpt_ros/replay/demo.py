@@ -49,6 +49,8 @@ def run_demo(out: Path, *, bag: Path | None, image: str | None, model: str) -> N
     resolve(model)  # before anything is started
     path = bag or Path(str(resources.files("depth_dpt_ros") / "demo_drive"))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    if os.environ.get("ROS_DISTRO") == "humble":  # it knows only this one
+        os.environ["ROS_LOCALHOST_ONLY"] = "1"
     os.environ.update(large_image_settings(os.environ))
     with Bag(path) as opened, _fresh_results(out) as folder:
         camera = find_camera(opened, image)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from depth_dpt_ros.camera_info import image_size, intrinsics_of
 from depth_dpt_ros.image_codec import to_depth
-from depth_dpt_ros.replay.bag import IMAGES, Bag, Camera, Message, cameras
+from depth_dpt_ros.replay.bag import IMAGES, Bag, BagError, Camera, Message, cameras
 from depth_dpt_ros.replay.projection import TransformTree, cloud_points, frame_id, project_points
 from depth_dpt_ros.stamps import stamp_ns
 
@@ -54,6 +54,8 @@ class GroundTruth:
         if self.cloud_to_camera is None:
             return to_depth(message)
         width, height = image_size(camera_info)
+        if not (width and height):
+            raise BagError("camera_info says no image size, which the projection of points needs")
         camera = intrinsics_of(camera_info, width, height)
         points = cloud_points(message)
         return project_points(points, self.cloud_to_camera, camera, (height, width))
@@ -130,9 +132,11 @@ def _clouds(bag: Bag, camera: Camera, tree: TransformTree) -> Iterator[tuple[int
         cloud = bag.first(topic)
         try:
             truth = GroundTruth(topic, tree.lookup(frame, frame_id(cloud)))
-            yield int(np.isfinite(truth.depth(cloud, info)).sum()), truth
+            seen = int(np.isfinite(truth.depth(cloud, info)).sum())
         except (LookupError, ValueError):  # no chain, no calibration, or no x, y and z
             continue
+        if seen:
+            yield seen, truth
 
 
 class _Entry(NamedTuple):

@@ -513,13 +513,7 @@ def test_highway_has_no_truth() -> None:
         assert find_ground_truth(bag, find_camera(bag, None)) is None
 
 
-def test_cloud_in_the_camera_frame_needs_no_transform() -> None:
+def test_cloud_that_lies_beside_the_view_is_no_truth() -> None:
     with Bag(real("rerun_ros2_allmsgs_mcap")) as bag:
-        camera = find_camera(bag, "/image")
-        truth = find_ground_truth(bag, camera)
-        assert truth is not None
-        assert truth.topic == "/point_cloud2"
-        ((_, answer),) = iter_truth(bag, camera, truth)
-        assert cloud_points(bag.first(truth.topic)).shape == (200, 3)
-    assert answer.shape == (480, 640)
-    assert np.isnan(answer).all()  # it lies beside the view
+        assert cloud_points(bag.first("/point_cloud2")).shape == (200, 3)
+        assert find_ground_truth(bag, find_camera(bag, "/image")) is None

@@ -23,7 +23,11 @@ from depth_dpt_core.frames import street_frames  # noqa: E402
 from depth_dpt_core.metrics import METRIC_NAMES  # noqa: E402
 from depth_dpt_core.model.checkpoint import CheckpointError, save_model  # noqa: E402
 from depth_dpt_core.model.dpt import DPT, DPTConfig  # noqa: E402
-from depth_dpt_core.training.config import DataConfig, TrainingConfig  # noqa: E402
+from depth_dpt_core.training.config import (  # noqa: E402
+    DataConfig,
+    OptimizationConfig,
+    TrainingConfig,
+)
 from depth_dpt_ros.cli import main  # noqa: E402
 
 MODELS = {
@@ -45,11 +49,12 @@ def model_of(kind, seed=0) -> DPT:
     return model.eval()
 
 
-def checkpoint_of(kind, folder):
+def checkpoint_of(kind, folder, *, step=42):
     path = folder / f"{kind}.safetensors"
     data = DataConfig(canonical_focal_length=75.0, min_depth=0.5, max_depth=90.0)
-    config = TrainingConfig(name="tiny", data=data, model=MODELS[kind])
-    save_model(path, model_of(kind), config.to_dict(), 42)
+    options = OptimizationConfig(steps=42)
+    config = TrainingConfig(name="tiny", data=data, model=MODELS[kind], optimization=options)
+    save_model(path, model_of(kind), config.to_dict(), step)
     return path
 
 
@@ -192,6 +197,13 @@ def test_a_file_that_differs_from_its_model_is_not_left_behind(tmp_path, monkeyp
     with pytest.raises(ExportError, match=r"model\.onnx: differs from the model by"):
         export(checkpoint_of("conv", tmp_path), out)
     assert list(out.parent.iterdir()) == []
+
+
+def test_a_run_that_is_not_finished_is_refused(tmp_path):
+    out = tmp_path / "out" / "model.onnx"
+    with pytest.raises(ExportError, match=r"conv\.safetensors.*step 41 of 42"):
+        export(checkpoint_of("conv", tmp_path, step=41), out)
+    assert not out.exists()
 
 
 @pytest.mark.slow

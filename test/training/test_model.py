@@ -106,6 +106,16 @@ def test_sizes_other_than_the_constructed_one_work(encoder, size):
     assert float(depth.std()) > 0
 
 
+@pytest.mark.parametrize("size", [(48, 80), (240, 320), (80, 112)])
+def test_any_multiple_of_the_patch_works(size):
+    """16 but not 32: the coarse maps are not exact halves."""
+    height, width = size
+    with torch.no_grad():
+        depth = build(VIT, height, width, 16).eval()(torch.rand(1, 3, height, width))
+    assert depth.shape == (1, 1, height, width)
+    assert float(depth.std()) > 0
+
+
 def test_position_embeddings_follow_a_change_of_size_instead_of_being_cut():
     model = build().eval()
     with torch.no_grad():
