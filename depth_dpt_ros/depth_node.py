@@ -277,6 +277,9 @@ class DepthNode(LifecycleNode):
 def main(args: list[str] | None = None) -> int:
     """Run the node until a signal ends it."""
     os.environ.update(large_image_settings(os.environ))
+    # rclpy's own handlers end the node; Python's would raise KeyboardInterrupt wherever it stands,
+    # twice when a terminal's Ctrl-C reaches the node under ros2 launch
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     rclpy.init(args=args)
     node = None
     try:
@@ -288,7 +291,7 @@ def main(args: list[str] | None = None) -> int:
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
     except rclpy_implementation.RCLError:
         if rclpy.ok():
@@ -297,7 +300,6 @@ def main(args: list[str] | None = None) -> int:
         print(f"depth_node: {error}", file=sys.stderr)
         return 1
     finally:
-        # a terminal's Ctrl-C reaches the node twice under ros2 launch
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if node is not None:
