@@ -6,12 +6,14 @@ DEV := .venv
 # a shell that has sourced a ROS must not leak it into the environments
 CLEAN := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u RMW_IMPLEMENTATION \
 	-u ROS_DISTRO -u _ROS_WHEELS_BOOTSTRAP_COMPLETE
+# the shell quotes them, whatever they hold
+export BAG IMAGE
 PIP_QUIET := -q --disable-pip-version-check
 
 .PHONY: demo test test-fast lint builtin clean
 
 demo: $(DEMO)/ready  ## run the node on a bundled drive, or BAG=path [IMAGE=topic]
-	@$(CLEAN) $(DEMO)/bin/depth-dpt demo $(if $(BAG),--bag '$(BAG)') $(if $(IMAGE),--image '$(IMAGE)')
+	@$(CLEAN) $(DEMO)/bin/depth-dpt demo $${BAG:+--bag "$$BAG"} $${IMAGE:+--image "$$IMAGE"}
 
 test: $(DEV)/ready  ## run all tests
 	$(CLEAN) $(DEV)/bin/python -m pytest -q $(ARGS)

@@ -102,6 +102,8 @@ def _synth(arguments: argparse.Namespace) -> None:
     )
     frames = generate(arguments.out, settings, workers=arguments.workers)
     print(f"{arguments.out}: {frames} frames of {arguments.scenes} streets")
+    if arguments.scenes < 20:
+        print("fewer than 20 streets leave the val or the test split empty", file=sys.stderr)
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections import OrderedDict
 from threading import Condition
@@ -91,10 +92,9 @@ class PatientMatch:
 def focal_lengths(info: Any) -> tuple[float, float] | None:
     """(fx, fy) in pixels: P where it is set, else K; None for an uncalibrated camera."""
     p, k = _matrices(info)
-    if p[0] > 0:
-        return p[0], p[5] if p[5] > 0 else p[0]
-    if k[0] > 0:
-        return k[0], k[4] if k[4] > 0 else k[0]
+    for fx, fy in ((p[0], p[5]), (k[0], k[4])):
+        if 0 < fx < math.inf:
+            return fx, fy if 0 < fy < math.inf else fx
     return None
 
 

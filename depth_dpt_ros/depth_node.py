@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from functools import wraps
@@ -35,6 +37,7 @@ from depth_dpt_ros.transport import large_image_settings
 
 _OVERRIDES = QoSOverridingOptions.with_default_policies
 _WARN_PERIOD = 5.0  # s
+_WARNINGS_KEPT = 50
 
 Transition = Callable[["DepthNode", LifecycleState], TransitionCallbackReturn]
 
@@ -77,6 +80,7 @@ class DepthNode(LifecycleNode):
         self._image_subscription: Subscription[Any] | None = None
         self._info_subscription: Subscription[Any] | None = None
         self._reliability = ReliabilityPolicy.BEST_EFFORT
+        self._warned: dict[str, float] = {}  # text: when it was logged, monotonic seconds
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # steady: with use_sim_time and no /clock, ROS time stands still
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -245,8 +249,13 @@ class DepthNode(LifecycleNode):
                 raise  # else the node is going down
 
     def warn(self, text: str) -> None:
-        """Log a warning, throttled."""
-        self.get_logger().warning(text, throttle_duration_sec=_WARN_PERIOD)
+        """Log a warning, each text at most every few seconds."""
+        now = time.monotonic()
+        if now - self._warned.get(text, -math.inf) > _WARN_PERIOD:
+            if len(self._warned) > _WARNINGS_KEPT:
+                self._warned.clear()
+            self._warned[text] = now
+            self.get_logger().warning(text)
 
     def warn_camera(self, text: str) -> None:
         """Log a warning about the camera, once."""
@@ -283,12 +292,12 @@ def main(args: list[str] | None = None) -> int:
     rclpy.init(args=args)
     node = None
     try:
+        executor = SingleThreadedExecutor()
         node = DepthNode()
         if node.current_parameters().autostart:
             configured = node.trigger_configure()
             if configured == TransitionCallbackReturn.SUCCESS:
                 node.trigger_activate()
-        executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()
     except ExternalShutdownException:

@@ -80,6 +80,8 @@ def run_demo(out: Path, *, bag: Path | None, image: str | None, model: str) -> N
         report = {"bag": str(bag or "bundled drive"), "model": model, **report}
         (folder / "metrics.json").write_text(json.dumps(report, indent=1) + "\n")
     _print_table(report)
+    if not report["images"]["used"]:
+        raise RuntimeError(f"no image was answered: {out / _NODE_LOG} says why")
     print(f"look at {out}/: metrics.json, depth.mcap and "
           f"{', '.join(sorted(p.name for p in out.glob('frame_*.png')))}")  # fmt: skip
 
@@ -145,12 +147,17 @@ def _score(
     seen = 0
     with Bag(folder / "depth.mcap") as recorded:
         image_topic = "/image/compressed" if camera.compressed else "/image"
-        for topic, _, raw in recorded.messages([image_topic, "/depth/image"]):
+        topics = [image_topic, "/depth/image"] if answered else []
+        scored: set[int] = set()
+        for topic, _, raw in recorded.messages(topics):
             message = recorded.deserialize(raw, topic)
             stamp = stamp_ns(message)
             if topic == image_topic:
                 images[stamp] = message
                 continue
+            if stamp in scored:
+                continue  # a second image of the same stamp cannot be told from the first
+            scored.add(stamp)
             while upcoming is not None and upcoming[0] < stamp:
                 upcoming = next(truths, None)
             known = upcoming[1] if upcoming is not None and upcoming[0] == stamp else None
@@ -164,7 +171,7 @@ def _score(
             images = {s: m for s, m in images.items() if s > stamp}
     latencies = np.array(playback.latencies()) * 1e3
     p50, p95 = np.percentile(latencies, [50, 95]).tolist() if len(latencies) else (None, None)
-    played = len(playback.sent)
+    played = playback.played
     return {
         "image_topic": camera.image_topic,
         "camera_info_topic": camera.camera_info_topic,
@@ -177,6 +184,7 @@ def _score(
             "played": played,
             "used": answered,
             "dropped": played - answered,
+            "repeated_stamps": played - len(playback.sent),
             "scored": totals.images,
         },
         "pixels": {"scored": totals.valid, "missing": totals.missing},
@@ -187,6 +195,8 @@ def _score(
 def _print_table(report: dict[str, Any]) -> None:
     images, latency = report["images"], report["latency_ms"]
     print(f"{'images':12}{images['used']} of {images['played']} answered")
+    if images["repeated_stamps"]:
+        print(f"{'':12}{images['repeated_stamps']} have the stamp of another and do not count")
     if latency["p50"] is not None:
         print(f"{'latency':12}p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms")
     if report["metrics"] is None:

@@ -57,6 +57,8 @@ def _draw_truth(truth: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray
     if known.mean() > _SPARSE:
         return _nearest(colorize(truth, NEAR, FAR), image.shape[0])
     canvas = image // 3
+    if not known.any():
+        return canvas
     rows, columns = np.nonzero(known)
     colors = colorize(truth[known][None], NEAR, FAR)[0]
     scale = _WIDTH / truth.shape[1]

@@ -43,6 +43,7 @@ _OUTPUTS = {"/depth/image": Image, "/depth/camera_info": CameraInfo, "/depth/col
 class Playback:
     """What happened: per image stamp (ns) the monotonic time it was sent and answered."""
 
+    played: int = 0  # images, also those whose stamp another one had before
     sent: dict[int, float] = field(default_factory=dict)
     answered: dict[int, float] = field(default_factory=dict)
 
@@ -140,6 +141,7 @@ class _Session:
                 self._infos.publish(raw)
                 continue
             stamp = serialized_stamp_ns(raw)
+            self._playback.played += 1
             self._playback.sent[stamp] = time.monotonic()
             self._log_times[stamp] = log_time
             self._images.publish(raw)

@@ -101,8 +101,10 @@ def test_output_opens_with_the_mcap_library(tmp_path: Path) -> None:
     assert all((m.encoding, m.width, m.height) == ("32FC1", 512, 256) for m in decoded)
 
 
-def write_bag(path: Path, *, frames: int, info: bool = True) -> None:
-    """A raw camera at 5 Hz whose truth is 10 m everywhere."""
+def write_bag(
+    path: Path, *, frames: int, info: bool = True, truth: float = 10.0, encoding: str = "rgb8"
+) -> None:
+    """A raw camera at 5 Hz whose truth is the same everywhere."""
     types = get_typestore(Stores.ROS2_HUMBLE)
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         topics = {"/cam/image_raw": "Image", "/cam/depth/image": "Image"}
@@ -118,11 +120,13 @@ def write_bag(path: Path, *, frames: int, info: bool = True) -> None:
             header.stamp.sec, header.stamp.nanosec = divmod(time, 10**9)
             k = [400.0, 0.0, 255.5, 0.0, 400.0, 127.5, 0.0, 0.0, 1.0]
             p = [400.0, 0.0, 255.5, 0.0, 0.0, 400.0, 127.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+            image = rgb_to_image(street_frames()[0], header)
+            image.encoding = encoding
             messages = {
                 "/cam/camera_info": CameraInfo(header=header, width=512, height=256, k=k, p=p),
-                "/cam/image_raw": rgb_to_image(street_frames()[0], header),
+                "/cam/image_raw": image,
                 "/cam/depth/image": depth_to_image(
-                    np.full((256, 512), 10, np.float32), header, "32FC1"
+                    np.full((256, 512), truth, np.float32), header, "32FC1"
                 ),
             }
             for topic, connection in connections.items():
@@ -145,6 +149,23 @@ def test_metrics_are_those_of_the_recorded_depth(tmp_path: Path) -> None:
     for name in METRIC_NAMES:
         mean = np.mean([getattr(single, name) for single in singles])
         assert report["metrics"][name] == pytest.approx(mean, rel=1e-6)
+
+
+def test_truth_that_knows_nothing_is_drawn_and_not_scored(tmp_path: Path) -> None:
+    write_bag(tmp_path / "bag", frames=2, truth=np.nan)
+    result = demo(tmp_path / "out", "--bag", str(tmp_path / "bag"))
+    assert result.returncode == 0, result.stderr
+    assert report_of(tmp_path / "out")["metrics"] is None
+    assert list((tmp_path / "out").glob("frame_*.png"))
+
+
+def test_images_that_cannot_be_read_end_with_the_reason_kept(tmp_path: Path) -> None:
+    write_bag(tmp_path / "bag", frames=2, encoding="nv99")
+    result = demo(tmp_path / "out", "--bag", str(tmp_path / "bag"))
+    assert result.returncode == 1
+    assert "depth_node.log says why" in result.stderr
+    assert "nv99" in (tmp_path / "out" / "depth_node.log").read_text()
+    assert report_of(tmp_path / "out")["images"]["used"] == 0
 
 
 def test_earlier_results_stay_when_a_run_fails(tmp_path: Path) -> None:
