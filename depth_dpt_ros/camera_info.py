@@ -123,7 +123,7 @@ def intrinsics_of(info: Any, width: int, height: int) -> Intrinsics:
     if focal is None:
         raise CameraInfoError("camera_info holds no focal length: P and K are zero")
     p, k = _matrices(info)
-    center = (p[2], p[6]) if p[0] > 0 else (k[2], k[5])
+    center = (p[2], p[6]) if 0 < p[0] < math.inf else (k[2], k[5])
     size = image_size(info)
     if all(size) and size != (width, height):
         raise CameraInfoError(
@@ -160,7 +160,7 @@ def info_for_depth(
     p, k = _matrices(info)
     sx, sy = camera.fx / before.fx, camera.fy / before.fy
     binning = _binning(info)
-    if k[0] > 0:
+    if 0 < k[0] < math.inf:
         raw = Intrinsics(k[0], k[4] if k[4] > 0 else k[0], k[2], k[5])
         raw = raw.shifted(-info.roi.x_offset, -info.roi.y_offset)
         raw = raw.scaled(1 / binning[0], 1 / binning[1]).scaled(sx, sy)

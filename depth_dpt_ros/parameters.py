@@ -19,6 +19,12 @@ from rclpy.parameter import Parameter
 from depth_dpt_core.colorize import COLOR_MAPS
 
 Value = bool | int | float | str
+_APPLIES = {
+    "live": "at the next frame",
+    "activate": "when activated",
+    "configure": "when configured",
+    "start": "at start only",
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class ParameterSpec:
         """What `ros2 param describe` shows and rclpy enforces."""
         unit = f" [{self.unit}]" if self.unit else ""
         descriptor = ParameterDescriptor(
-            description=self.description + unit,
+            description=f"{self.description}{unit}; applies {_APPLIES[self.applies]}",
             additional_constraints=f"one of {', '.join(self.choices)}" if self.choices else "",
             read_only=self.applies == "start",
         )

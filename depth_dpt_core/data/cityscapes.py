@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from depth_dpt_core.camera import Intrinsics
 
-SPLITS = ("train", "val", "test")
 LABEL_EGO_VEHICLE = 1
 LABEL_RECTIFICATION_BORDER = 2
 LABEL_SKY = 23
