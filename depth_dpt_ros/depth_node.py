@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import wraps
+from threading import Event
 from typing import Any
 
 import rclpy
@@ -18,11 +19,11 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # rclpy of 2022 too
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -38,6 +39,7 @@ from depth_dpt_ros.transport import large_image_settings
 _OVERRIDES = QoSOverridingOptions.with_default_policies
 _WARN_PERIOD = 5.0  # s
 _WARNINGS_KEPT = 50
+_SIGNAL_LATENCY = 0.1  # s; Python runs signal handlers only between waits
 
 Transition = Callable[["DepthNode", LifecycleState], TransitionCallbackReturn]
 
@@ -231,22 +233,15 @@ class DepthNode(LifecycleNode):
 
     def publish_info(self, message: CameraInfo) -> None:
         """Publish the CameraInfo of a frame's depth."""
-        self._publish(self._depth_info, message)
+        self._depth_info.publish(message)
 
     def publish_depth(self, message: Image) -> None:
         """Publish a frame's depth."""
-        self._publish(self._depth, message)
+        self._depth.publish(message)
 
     def publish_color(self, message: Image) -> None:
         """Publish a frame's depth in colours."""
-        self._publish(self._color, message)
-
-    def _publish(self, publisher: Any, message: Any) -> None:
-        try:
-            publisher.publish(message)
-        except rclpy_implementation.RCLError:
-            if self.context.ok():
-                raise  # else the node is going down
+        self._color.publish(message)
 
     def warn(self, text: str) -> None:
         """Log a warning, each text at most every few seconds."""
@@ -284,37 +279,34 @@ class DepthNode(LifecycleNode):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until a signal ends it."""
+    """Run the node until SIGINT or SIGTERM ends it."""
     os.environ.update(large_image_settings(os.environ))
-    # rclpy's own handlers end the node; Python's would raise KeyboardInterrupt wherever it stands,
-    # twice when a terminal's Ctrl-C reaches the node under ros2 launch
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    rclpy.init(args=args)
+    # rclpy's own handlers would invalidate the context under the worker thread, Python's would
+    # raise KeyboardInterrupt wherever the main thread stands
+    ending = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    executor = SingleThreadedExecutor()
     node = None
     try:
-        executor = SingleThreadedExecutor()
         node = DepthNode()
         if node.current_parameters().autostart:
             configured = node.trigger_configure()
-            if configured == TransitionCallbackReturn.SUCCESS:
+            if configured == TransitionCallbackReturn.SUCCESS and not ending.is_set():
                 node.trigger_activate()
         executor.add_node(node)
-        executor.spin()
-    except ExternalShutdownException:
-        pass
-    except rclpy_implementation.RCLError:
-        if rclpy.ok():
-            raise  # else a signal came during start-up
+        while not ending.is_set():
+            executor.spin_once(timeout_sec=_SIGNAL_LATENCY)
     except (ParameterException, ValueError) as error:
         print(f"depth_node: {error}", file=sys.stderr)
         return 1
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if node is not None:
             node.stop()
+            executor.remove_node(node)
             node.destroy_node()
-        rclpy.try_shutdown()
+        rclpy.shutdown()
     return 0
 
 

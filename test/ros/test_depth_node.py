@@ -287,8 +287,9 @@ def test_max_rate_and_lifecycle(camera: Camera, domain: int, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("pause", [0.0, 0.02, 0.05])
 def test_signals_end_the_node_cleanly_while_it_works(
-    camera: Camera, domain: int, tmp_path: Path, number: signal.Signals
+    camera: Camera, domain: int, tmp_path: Path, number: signal.Signals, pause: float
 ) -> None:
     with NodeProcess(domain, tmp_path / "log") as node:
         camera.listen("depth", "color")
@@ -296,6 +297,7 @@ def test_signals_end_the_node_cleanly_while_it_works(
         camera.answer(FRAME, FOCAL)
         for _ in range(3):
             camera.send(FRAME, FOCAL)
+        time.sleep(pause)
         node.process.send_signal(number)
         if number == signal.SIGINT:
             node.process.send_signal(number)  # as a terminal under ros2 launch does
