@@ -10,7 +10,7 @@ CLEAN := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u RMW_IMPLEM
 export BAG IMAGE
 PIP_QUIET := -q --disable-pip-version-check
 
-.PHONY: demo test test-fast lint builtin clean
+.PHONY: demo test test-fast lint bench builtin compare clean
 
 demo: $(DEMO)/ready  ## run the node on a bundled drive, or BAG=path [IMAGE=topic]
 	@$(CLEAN) $(DEMO)/bin/depth-dpt demo $${BAG:+--bag "$$BAG"} $${IMAGE:+--image "$$IMAGE"}
@@ -26,13 +26,16 @@ lint: $(DEV)/ready  ## check style and types
 	$(DEV)/bin/ruff format --check .
 	$(CLEAN) $(DEV)/bin/mypy
 
+bench: $(DEV)/ready  ## measure preprocessing against the way of the original recipe
+	$(CLEAN) $(DEV)/bin/depth-dpt bench preprocess $(ARGS)
+
 builtin: $(DEV)/ready  ## make the built-in model again, resuming where it stopped
 	$(CLEAN) $(DEV)/bin/depth-dpt synth --out training/data/synth --seed 1 --scenes 1280
-	$(CLEAN) $(DEV)/bin/depth-dpt train --config training/builtin.yaml --resume
-	$(CLEAN) $(DEV)/bin/depth-dpt export training/runs/builtin/model.safetensors \
-		--out depth_dpt_core/models/builtin.onnx --test-data training/data/synth \
-		--dataset "synthetic streets: depth-dpt synth --seed 1 --scenes 1280" \
-		--revision "$$(git rev-parse HEAD)"
+	cd training/builtin && for stage in preprocess "train --resume" evaluate promote export; \
+		do $(CLEAN) ../../$(DEV)/bin/depth-dpt $$stage || exit; done
+
+compare: $(DEV)/ready  ## train ours beside the original recipe; the table of training/README.md
+	$(CLEAN) $(DEV)/bin/python training/compare.py
 
 clean:  ## remove the environments and results
 	rm -rf $(DEMO) $(DEV) demo_output

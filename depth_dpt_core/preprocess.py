@@ -85,16 +85,21 @@ class Geometry:
         """The camera of the content region, padding cut."""
         return intrinsics.scaled(self.scale_x, self.scale_y)
 
-    def to_network(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resize and pad an image [H,W,3] to network size [H',W',3]."""
+    def resize(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize an image [H,W,3] to the content's size [h,w,3]."""
         content = (self.content_width, self.content_height)
         # OpenCV averages areas only where both sides shrink: do that first, then enlarge
         smaller = min(image.shape[1], content[0]), min(image.shape[0], content[1])
         resized = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
         if smaller != content:
             resized = cv2.resize(resized, content, interpolation=cv2.INTER_LINEAR)
-        if content == (self.network_width, self.network_height):
-            return np.asarray(resized, np.uint8)
+        return np.asarray(resized, np.uint8)
+
+    def to_network(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize and pad an image [H,W,3] to network size [H',W',3]."""
+        resized = self.resize(image)
+        if resized.shape[:2] == (self.network_height, self.network_width):
+            return resized
         out = np.empty((self.network_height, self.network_width, 3), np.uint8)
         out[:] = PADDING_COLOR
         out[self.content_slices] = resized

@@ -1,6 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading the Cityscapes layout: images, disparity, camera and label files.
 
+leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png      RGB
+disparity/SPLIT/CITY/NAME_disparity.png          uint16
+camera/SPLIT/CITY/NAME_camera.json
+gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png       optional
+
+or the older layout depth_X/SPLIT/CITY/NAME_*.png and depth_y/SPLIT/CITY/NAME_*.png, where camera
+files are optional too.
+
 Encoding after mcordts/cityscapesScripts: p = 0 is invalid, else disparity d = (p - 1) / 256 pixels
 and depth = baseline * fx / d; p = 1 would be infinitely far and counts as invalid too.
 """
@@ -8,11 +16,11 @@ and depth = baseline * fx / d; p = 1 would be infinitely far and counts as inval
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,14 +36,59 @@ class DataError(ValueError):
 
 
 @dataclass(frozen=True)
+class StereoRig:
+    """Baseline in metres and focal length in pixels, of data without camera files."""
+
+    baseline: float
+    focal_length: float
+
+
+@dataclass(frozen=True)
 class Sample:
-    """The files of one frame; `labels` is None where gtFine is absent."""
+    """The files of one frame; `name` is SPLIT/CITY/NAME, `labels` None where gtFine is absent."""
 
     name: str
     image: Path
     disparity: Path
-    camera: Path
+    camera: Path | StereoRig
     labels: Path | None
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that the frame is made of."""
+        parts = (self.image, self.disparity, self.camera, self.labels)
+        return [part for part in parts if isinstance(part, Path)]
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A frame that cannot be used, by its name SPLIT/CITY/NAME, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a split holds, in the order of names: whole frames, and those that lack a file."""
+
+    samples: list[Sample]
+    unusable: list[Unusable]
+
+
+@dataclass(frozen=True)
+class StereoFrame:
+    """One frame as stored.
+
+    `image` [H,W,3] RGB uint8; `disparity` [H,W] uint16, encoded; `labels` [H,W] uint8 where there;
+    `baseline` in metres.
+    """
+
+    image: NDArray[np.uint8]
+    disparity: NDArray[np.uint16]
+    labels: NDArray[np.uint8] | None
+    intrinsics: Intrinsics
+    baseline: float
 
 
 @dataclass(frozen=True)
@@ -51,30 +104,64 @@ class CityscapesFrame:
     intrinsics: Intrinsics
 
 
-def find_samples(root: Path, split: str) -> list[Sample]:
-    """List a split's frames in the order of their names.
+def list_split(root: Path, split: str, rig: StereoRig | None = None) -> Listing:
+    """List a split's frames; `rig` stands in where the older layout has no camera folder.
 
     Raises:
-        DataError: there are no images, or an image lacks its disparity or camera file.
+        DataError: the split holds nothing at all.
     """
-    images = sorted((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.png"))
-    if not images:
-        raise DataError(f"{root}: no images at leftImg8bit/{split}/CITY/*_leftImg8bit.png")
-    return [_sample(root, split, image) for image in images]
+    older = (root / "depth_X").is_dir() and not (root / "leftImg8bit").is_dir()
+    if older:
+        folders = (root / "depth_X" / split, root / "depth_y" / split)
+        images, disparities = (_by_name(folder, "*.png") for folder in folders)
+    else:
+        folders = (root / "leftImg8bit" / split, root / "disparity" / split)
+        images = _by_name(folders[0], "*_leftImg8bit.png")
+        disparities = _by_name(folders[1], "*_disparity.png")
+    if not images and not disparities:
+        raise DataError(
+            f"{root}: no images at leftImg8bit/{split}/CITY/*_leftImg8bit.png "
+            f"or depth_X/{split}/CITY/*.png"
+        )
+    if not older or (root / "camera").is_dir():
+        rig = None
+    listing = Listing([], [])
+    for name in sorted(images.keys() | disparities.keys()):
+        camera = rig or root / "camera" / split / f"{name}_camera.json"
+        labels = root / "gtFine" / split / f"{name}_gtFine_labelIds.png"
+        try:
+            image = _only(images.get(name, []), folders[0])
+            disparity = _only(disparities.get(name, []), folders[1])
+            if isinstance(camera, Path) and not camera.is_file():
+                raise DataError(f"{camera} is missing")
+        except DataError as error:
+            listing.unusable.append(Unusable(f"{split}/{name}", str(error)))
+            continue
+        sample = Sample(
+            f"{split}/{name}", image, disparity, camera, labels if labels.is_file() else None
+        )
+        listing.samples.append(sample)
+    return listing
 
 
-def _sample(root: Path, split: str, image: Path) -> Sample:
-    name = image.name.removesuffix("_leftImg8bit.png")
+def _by_name(folder: Path, pattern: str) -> dict[str, list[Path]]:
+    """The files CITY/`pattern` by CITY/NAME; NAME ends before the last underscore."""
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob(f"*/{pattern}")):
+        if not path.name.startswith("."):  # half-written, or another system's notes
+            name = path.stem.rpartition("_")[0] or path.stem
+            files.setdefault(f"{path.parent.name}/{name}", []).append(path)
+    return files
 
-    def sibling(kind: str, ending: str) -> Path:
-        return root / kind / split / image.parent.name / f"{name}_{ending}"
 
-    disparity, camera = sibling("disparity", "disparity.png"), sibling("camera", "camera.json")
-    for path in (disparity, camera):
-        if not path.is_file():
-            raise DataError(f"{image}: its {path.relative_to(root)} is missing")
-    labels = sibling("gtFine", "gtFine_labelIds.png")
-    return Sample(name, image, disparity, camera, labels if labels.is_file() else None)
+def _only(paths: list[Path], folder: Path) -> Path:
+    if not paths:
+        raise DataError(f"it has no file in {folder}")
+    if len(paths) > 1:
+        raise DataError(
+            f"{paths[0]} and {paths[1].name} share their name up to the last underscore"
+        )
+    return paths[0]
 
 
 def read_frame(sample: Sample) -> CityscapesFrame:
@@ -85,18 +172,44 @@ def read_frame(sample: Sample) -> CityscapesFrame:
     Raises:
         DataError: a file is broken or its size differs from the image's.
     """
-    image = _read_png(sample.image, np.uint8, 3)
-    disparity = _read_png(sample.disparity, np.uint16, 1)
-    labels = np.zeros(disparity.shape, np.uint8)
-    if sample.labels is not None:
-        labels = _read_png(sample.labels, np.uint8, 1)
+    frame = read_stereo(sample)
+    depth = decode_disparity(frame.disparity, frame.baseline * frame.intrinsics.fx)
+    sky = np.zeros(depth.shape, np.bool_)
+    if frame.labels is not None:
+        depth[is_masked(frame.labels)] = np.nan
+        sky = frame.labels == LABEL_SKY
+    return CityscapesFrame(frame.image, depth, sky, frame.intrinsics)
+
+
+def read_stereo(sample: Sample) -> StereoFrame:
+    """Read one frame as stored.
+
+    Raises:
+        DataError: a file is broken or its size differs from the image's.
+    """
+    image = read_png(sample.image, np.uint8, channels=3)
+    height, width = image.shape[:2]
+    disparity = read_png(sample.disparity, np.uint16)
+    labels = None if sample.labels is None else read_png(sample.labels, np.uint8)
     for path, array in ((sample.disparity, disparity), (sample.labels, labels)):
-        if array.shape != image.shape[:2]:
-            raise DataError(f"{path}: size {array.shape[::-1]} differs from the image's")
-    intrinsics, baseline = read_camera(sample.camera)
-    depth = decode_disparity(disparity, baseline * intrinsics.fx)
-    depth[(labels == LABEL_EGO_VEHICLE) | (labels == LABEL_RECTIFICATION_BORDER)] = np.nan
-    return CityscapesFrame(image[..., ::-1], depth, labels == LABEL_SKY, intrinsics)
+        if array is not None and array.shape != (height, width):
+            raise DataError(
+                f"{path}: {array.shape[1]}x{array.shape[0]} pixels, the image has {width}x{height}"
+            )
+    if isinstance(sample.camera, StereoRig):
+        intrinsics = Intrinsics.centered(sample.camera.focal_length, width, height)
+        baseline = sample.camera.baseline
+    else:
+        intrinsics, baseline = read_camera(sample.camera)
+    return StereoFrame(image, disparity, labels, intrinsics, baseline)
+
+
+def is_masked(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where stereo has nothing to say: ego vehicle and rectification border."""
+    masked: NDArray[np.bool_] = (labels == LABEL_EGO_VEHICLE) | (
+        labels == LABEL_RECTIFICATION_BORDER
+    )
+    return masked
 
 
 def read_camera(path: Path) -> tuple[Intrinsics, float]:
@@ -110,9 +223,9 @@ def read_camera(path: Path) -> tuple[Intrinsics, float]:
         k = content["intrinsic"]
         intrinsics = Intrinsics(float(k["fx"]), float(k["fy"]), float(k["u0"]), float(k["v0"]))
         baseline = float(content["extrinsic"]["baseline"])
-        if not baseline > 0:
+        if not 0 < baseline < math.inf:
             raise ValueError(f"baseline must be positive, got {baseline}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path}: not a Cityscapes camera file ({error})") from error
     return intrinsics, baseline
 
@@ -137,12 +250,24 @@ def encode_disparity(depth: NDArray[np.float32], baseline_focal: float) -> NDArr
     return np.where(usable, code, 0).astype(np.uint16)
 
 
-def _read_png(path: Path, dtype: type[np.unsignedinteger], channels: int) -> NDArray[Any]:
-    # unchanged keeps 16 bits; color images are 8-bit BGR
-    flags = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_UNCHANGED
-    image = cv2.imread(str(path), flags)
-    if image is None:
-        raise DataError(f"{path}: not a readable image")
-    if image.dtype != dtype or (image.ndim == 3) != (channels == 3):
-        raise DataError(f"{path}: holds {image.dtype} {image.shape}, expected {dtype.__name__}")
-    return np.asarray(image)
+def read_png(path: Path, dtype: type[np.unsignedinteger], channels: int = 1) -> NDArray[Any]:
+    """Read a PNG file of exactly this kind.
+
+    Args:
+        path: the file.
+        dtype: uint8, or uint16 where it has one channel.
+        channels: 1 gives [H,W], 3 gives RGB [H,W,3].
+
+    Raises:
+        DataError: the file is missing, broken or of another kind.
+    """
+    # here, since making data sets and encoding disparity do without it
+    from kornia_rs import io
+
+    read = io.read_image_png_u8 if dtype is np.uint8 else io.read_image_png_u16
+    try:
+        image: NDArray[Any] = read(str(path), "rgb" if channels == 3 else "mono")
+    except Exception as error:  # kornia_rs raises nothing narrower
+        kind = f"{8 * np.dtype(dtype).itemsize}-bit {'RGB' if channels == 3 else 'grey'}"
+        raise DataError(f"{path}: not a whole {kind} PNG file ({error})") from error
+    return image if channels == 3 else image[..., 0]

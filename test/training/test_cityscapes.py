@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -12,12 +13,16 @@ from street_data import Rig, encode, write_frame
 
 from depth_dpt_core.data.cityscapes import (
     DataError,
+    StereoRig,
     decode_disparity,
     encode_disparity,
-    find_samples,
+    list_split,
     read_camera,
     read_frame,
+    read_png,
 )
+
+pytest.importorskip("kornia_rs")
 
 BASELINE_FOCAL = 473.57484876  # m * pixels: 0.209313 * 2262.52
 SIZE = (48, 64)
@@ -83,9 +88,9 @@ def test_what_cannot_be_encoded_becomes_invalid(depth):
 
 
 def test_reads_colors_depth_and_camera_of_a_frame(frame_root):
-    (sample,) = find_samples(frame_root, "train")
+    (sample,) = list_split(frame_root, "train").samples
     frame = read_frame(sample)
-    assert sample.name == "aachen_000000_000019"
+    assert sample.name == "train/aachen/aachen_000000_000019"
     assert np.array_equal(frame.image, picture())  # RGB, unlike OpenCV's order
     # 44 m px: the nearest code to 10 m, 1126.4 + 1, is 1127
     np.testing.assert_allclose(frame.depth, 44 * 256 / 1126, rtol=1e-6)
@@ -98,7 +103,7 @@ def test_own_vehicle_and_rectification_border_are_unknown_and_sky_is_marked(tmp_
     labels[40:], labels[:, :3], labels[:10, 20:], labels[20, 20:30] = 1, 2, 23, 3
     code = encode(np.full(SIZE, 10.0), Rig())
     write_frame(tmp_path, "ulm_000000_000019", picture(), code, labels=labels)
-    frame = read_frame(find_samples(tmp_path, "train")[0])
+    frame = read_frame(list_split(tmp_path, "train").samples[0])
     assert np.array_equal(np.isnan(frame.depth), (labels == 1) | (labels == 2))
     assert np.array_equal(frame.sky, labels == 23)
 
@@ -107,8 +112,8 @@ def test_every_frame_is_scaled_by_its_own_camera(tmp_path):
     rigs = {"a_000000_000019": Rig(2262.52, 0.209313), "b_000000_000019": Rig(2268.36, 0.222126)}
     for name, rig in rigs.items():
         write_frame(tmp_path, name, picture(), np.full(SIZE, 2561, np.uint16), rig=rig)
-    samples = find_samples(tmp_path, "train")
-    assert [sample.name for sample in samples] == list(rigs)
+    samples = list_split(tmp_path, "train").samples
+    assert [sample.name for sample in samples] == [f"train/{name[0]}/{name}" for name in rigs]
     depths = [float(read_frame(sample).depth[0, 0]) for sample in samples]
     np.testing.assert_allclose(depths, [47.357484876, 50.386173], rtol=1e-6)
 
@@ -139,6 +144,7 @@ def colored(path):
     [
         ("leftImg8bit", truncate),
         ("leftImg8bit", empty),
+        ("leftImg8bit", eight_bit),
         ("disparity", truncate),
         ("disparity", empty),
         ("disparity", shrink),
@@ -160,7 +166,7 @@ def test_a_broken_file_is_an_error_that_names_it(tmp_path, kind, damage):
         path.write_text(path.read_text()[:-4])
     else:
         damage(path)
-    (sample,) = find_samples(tmp_path, "train")
+    (sample,) = list_split(tmp_path, "train").samples
     with pytest.raises(DataError) as error:
         read_frame(sample)
     assert str(path) in str(error.value)
@@ -173,6 +179,8 @@ def test_a_broken_file_is_an_error_that_names_it(tmp_path, kind, damage):
         ("extrinsic", "baseline", -0.2),
         ("extrinsic", "baseline", None),
         ("extrinsic", "baseline", float("nan")),
+        ("extrinsic", "baseline", float("inf")),
+        ("intrinsic", "fx", 10**400),
         ("intrinsic", "fx", 0),
         ("intrinsic", "fy", "wide"),
         ("intrinsic", "fx", float("inf")),
@@ -193,7 +201,9 @@ def test_an_impossible_camera_is_an_error_that_names_the_file(frame_root, sectio
     assert str(path) in str(error.value)
 
 
-@pytest.mark.parametrize("content", ["[]", "7", '{"intrinsic": 3, "extrinsic": {}}'])
+@pytest.mark.parametrize(
+    "content", ["[]", "7", '{"intrinsic": 3, "extrinsic": {}}', "[" * 100_000]
+)
 def test_a_camera_file_of_another_shape_is_an_error(tmp_path, content):
     path = tmp_path / "x_camera.json"
     path.write_text(content)
@@ -201,21 +211,93 @@ def test_a_camera_file_of_another_shape_is_an_error(tmp_path, content):
         read_camera(path)
 
 
-@pytest.mark.parametrize("kind", ["disparity", "camera"])
-def test_a_frame_without_its_files_is_an_error_that_names_what_is_missing(frame_root, kind):
-    path = only(frame_root, f"{kind}/*/*/*")
+@pytest.mark.parametrize("kind", ["leftImg8bit", "disparity", "camera"])
+def test_a_frame_without_one_of_its_files_is_listed_as_unusable(frame_root, kind):
+    write_frame(frame_root, "bonn_1", picture(), encode(np.full(SIZE, 9.0), Rig()))
+    path = only(frame_root, f"{kind}/train/aachen/*")
     path.rename(path.with_name("elsewhere"))
-    with pytest.raises(DataError, match=path.name):
-        find_samples(frame_root, "train")
+    listing = list_split(frame_root, "train")
+    assert [sample.name for sample in listing.samples] == ["train/bonn/bonn_1"]
+    (unusable,) = listing.unusable
+    assert unusable.name == "train/aachen/aachen_000000_000019"
+    assert kind in unusable.reason
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_an_empty_split_is_an_error_that_says_where_it_looked(frame_root, split):
     with pytest.raises(DataError, match=f"leftImg8bit/{split}"):
-        find_samples(frame_root, split)
+        list_split(frame_root, split)
 
 
 def test_half_written_files_are_not_taken_for_frames(frame_root):
     image = only(frame_root, "leftImg8bit/*/*/*.png")
     image.with_name(f".{image.stem}.k3j2.png").write_bytes(b"half")
-    assert len(find_samples(frame_root, "train")) == 1
+    image.with_name(f"._{image.name}").write_bytes(b"of another system")
+    listing = list_split(frame_root, "train")
+    assert (len(listing.samples), listing.unusable) == (1, [])
+
+
+def to_older_layout(root):
+    (root / "leftImg8bit").rename(root / "depth_X")
+    (root / "disparity").rename(root / "depth_y")
+
+
+def test_the_older_layout_uses_the_given_rig(frame_root):
+    to_older_layout(frame_root)
+    shutil.rmtree(frame_root / "camera")
+    (sample,) = list_split(frame_root, "train", StereoRig(0.5, 300.0)).samples
+    frame = read_frame(sample)
+    np.testing.assert_allclose(frame.depth, 0.5 * 300 * 256 / 1126, rtol=1e-6)
+    k = frame.intrinsics
+    assert (k.fx, k.fy, k.cx, k.cy) == (300, 300, 31.5, 23.5)
+
+
+def test_the_older_layout_prefers_its_own_cameras(frame_root):
+    to_older_layout(frame_root)
+    (sample,) = list_split(frame_root, "train", StereoRig(0.5, 300.0)).samples
+    assert read_frame(sample).intrinsics.fx == Rig().fx
+    only(frame_root, "camera/*/*/*").unlink()
+    listing = list_split(frame_root, "train", StereoRig(0.5, 300.0))
+    assert not listing.samples
+    assert "aachen_000000_000019_camera.json" in listing.unusable[0].reason
+
+
+def test_the_older_layout_without_cameras_or_rig_is_unusable(frame_root):
+    to_older_layout(frame_root)
+    shutil.rmtree(frame_root / "camera")
+    listing = list_split(frame_root, "train")
+    assert not listing.samples
+    assert "camera" in listing.unusable[0].reason
+
+
+def test_names_correspond_up_to_the_last_underscore(tmp_path):
+    files = {
+        "depth_X": ["s_1_leftImg8bit", "s_2_rgb", "plain", "twice_a", "twice_b"],
+        "depth_y": ["s_1_disparity", "s_2_sgm", "plain_disparity", "twice_disparity", "alone_d"],
+    }
+    for folder, stems in files.items():
+        (tmp_path / folder / "val" / "city").mkdir(parents=True)
+        for stem in stems:
+            (tmp_path / folder / "val" / "city" / f"{stem}.png").touch()
+    listing = list_split(tmp_path, "val", StereoRig(0.2, 2000.0))
+    pairs = {sample.name: (sample.image.stem, sample.disparity.stem) for sample in listing.samples}
+    assert pairs == {
+        "val/city/plain": ("plain", "plain_disparity"),
+        "val/city/s_1": ("s_1_leftImg8bit", "s_1_disparity"),
+        "val/city/s_2": ("s_2_rgb", "s_2_sgm"),
+    }
+    alone, twice = listing.unusable
+    assert (alone.name, twice.name) == ("val/city/alone", "val/city/twice")
+    assert "depth_X" in alone.reason
+    assert "twice_a.png" in twice.reason
+    assert "twice_b.png" in twice.reason
+
+
+def test_a_single_wrong_bit_is_found(tmp_path):
+    path = tmp_path / "x.png"
+    cv2.imwrite(str(path), picture())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.png"):
+        read_png(path, np.uint8, channels=3)

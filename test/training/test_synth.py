@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("embreex", reason="needs embreex: pip install '.[synth]'")
 pytest.importorskip("tqdm", reason="needs tqdm: pip install '.[synth]'")
 
-from depth_dpt_core.data.cityscapes import find_samples, read_camera, read_frame
+from depth_dpt_core.data.cityscapes import list_split, read_camera, read_frame
 from depth_dpt_core.data.synth.dataset import SynthSettings, generate
 from depth_dpt_core.data.synth.frame import draw_bonnet, draw_view, look, render_frame
 from depth_dpt_core.data.synth.ranges import SynthRanges
@@ -127,7 +127,7 @@ def small(tmp_path_factory):
 
 @pytest.mark.slow
 def test_files_agree_with_each_other(small):
-    samples = find_samples(small, "train")
+    samples = list_split(small, "train").samples
     assert len(samples) == 4
     for sample in samples:
         exact = cv2.imread(
@@ -183,7 +183,7 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_files(small, tmp_path):
     again.pop("set_aside")
     assert again == content(small)
     assert cameras[0].stat().st_mtime_ns == untouched  # a whole frame is not made again
-    assert len(find_samples(tmp_path, "train")) == 4
+    assert len(list_split(tmp_path, "train").samples) == 4
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,8 @@ def test_command_deals_twenty_streets_eighteen_to_one_to_one(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "20 frames of 20 streets" in done.stdout
     counts = {
-        split: len(find_samples(tmp_path / "set", split)) for split in ("train", "val", "test")
+        split: len(list_split(tmp_path / "set", split).samples)
+        for split in ("train", "val", "test")
     }
     assert counts == {"train": 18, "val": 1, "test": 1}
     assert json.loads((tmp_path / "set" / "synth.json").read_text())["scenes"] == 20
