@@ -8,6 +8,7 @@ is counted and left out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 
 import cv2
@@ -41,6 +42,11 @@ class DepthMetrics:
 METRIC_NAMES = tuple(item.name for item in fields(DepthMetrics))
 
 
+BIAS = "bias"  # mean of (prediction - truth) / truth; above 0 where the model sees too far
+ERROR_NAMES = (*METRIC_NAMES, BIAS)
+_ROOTS = [METRIC_NAMES.index("rmse"), METRIC_NAMES.index("rmse_log")]
+
+
 @dataclass(frozen=True)
 class ImageMetrics:
     """One image's metrics (None without valid pixels), and how many pixels they come from."""
@@ -65,31 +71,68 @@ def compute_metrics(
         min_depth: exclusive lower end of valid truth, metres.
         max_depth: exclusive upper end, metres.
     """
-    answer = np.where(np.isfinite(prediction), prediction, np.nan).astype(np.float64)
-    if answer.shape != truth.shape:
-        # half-pixel centres; what draws on an unanswered pixel counts as unanswered
-        size, holes = truth.shape[::-1], np.isnan(answer)
-        drawn = cv2.resize(holes.astype(np.float64), size, interpolation=cv2.INTER_LINEAR)
-        filled = cv2.resize(np.where(holes, 0, answer), size, interpolation=cv2.INTER_LINEAR)
-        answer = np.where(np.asarray(drawn) > 0, np.nan, np.asarray(filled, np.float64))
     valid = (truth > min_depth) & (truth < max_depth)
-    p, g = answer[valid], truth[valid].astype(np.float64)
-    missing = int(np.count_nonzero(np.isnan(p)))
+    g = truth[valid].astype(np.float64)
     if not len(g):
         return ImageMetrics(None, 0, 0)
-    p = np.clip(np.where(np.isnan(p), max_depth, p), min_depth, max_depth)
-    error = p - g
-    ratio = np.maximum(p / g, g / p)
-    metrics = DepthMetrics(
-        abs_rel=float(np.mean(np.abs(error) / g)),
-        sq_rel=float(np.mean(error**2 / g)),
-        rmse=float(np.sqrt(np.mean(error**2))),
-        rmse_log=float(np.sqrt(np.mean((np.log(p) - np.log(g)) ** 2))),
-        delta_1=float(np.mean(ratio < 1.25)),
-        delta_2=float(np.mean(ratio < 1.25**2)),
-        delta_3=float(np.mean(ratio < 1.25**3)),
-    )
+    answer = resize_depth(prediction, truth.shape)[valid]
+    missing = int(np.count_nonzero(np.isnan(answer)))
+    p = clip_depth(answer, min_depth, max_depth)
+    means = take_roots(np.array([np.mean(error) for error in pixel_errors(p, g)]))
+    metrics = DepthMetrics(*means[: len(METRIC_NAMES)].tolist())
     return ImageMetrics(metrics, len(g), missing)
+
+
+def resize_depth(prediction: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Depth [h,w] brought to `shape` (H, W), bilinearly with half-pixel centres.
+
+    What draws on a non-finite pixel is NaN.
+    """
+    answer = np.where(np.isfinite(prediction), prediction, np.nan).astype(np.float64)
+    if answer.shape == shape:
+        return answer
+    size, holes = shape[::-1], np.isnan(answer)
+    drawn = cv2.resize(holes.astype(np.float64), size, interpolation=cv2.INTER_LINEAR)
+    filled = cv2.resize(np.where(holes, 0, answer), size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.where(np.asarray(drawn) > 0, np.nan, filled), np.float64)
+
+
+def clip_depth(
+    depth: NDArray[np.float64], min_depth: float, max_depth: float
+) -> NDArray[np.float64]:
+    """Depth within its range; NaN, which is unanswered, counts as `max_depth`."""
+    known = np.where(np.isnan(depth), max_depth, depth)
+    return np.asarray(np.clip(known, min_depth, max_depth), np.float64)
+
+
+def pixel_errors(
+    prediction: NDArray[np.float64], truth: NDArray[np.float64], *, log_offset: float = 0.0
+) -> Iterator[NDArray[np.float64] | NDArray[np.bool_]]:
+    """What the metrics are means of, in the order of `ERROR_NAMES`; `rmse*` still squared.
+
+    One after the other, since together they would fill memory.
+
+    Args:
+        prediction: [N] metres, above 0.
+        truth: [N] metres, above 0.
+        log_offset: added to both before taking logarithms, metres.
+    """
+    error = prediction - truth
+    yield np.abs(error) / truth
+    yield error**2 / truth
+    yield error**2
+    yield (np.log(prediction + log_offset) - np.log(truth + log_offset)) ** 2
+    ratio = np.maximum(prediction / truth, truth / prediction)
+    for power in (1, 2, 3):
+        yield ratio < 1.25**power
+    yield error / truth
+
+
+def take_roots(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Metrics [M,...] from means of `pixel_errors` [M,...]."""
+    metrics: NDArray[np.float64] = means.copy()
+    metrics[_ROOTS] = np.sqrt(means[_ROOTS])
+    return metrics
 
 
 @dataclass
@@ -129,3 +172,12 @@ class MetricsAccumulator:
                 f"no image has valid depth between {self.min_depth} and {self.max_depth} m"
             )
         return DepthMetrics(*(self._sums / self.images).tolist())
+
+
+def is_better(name: str, value: float, than: float | None) -> bool:
+    """Whether one value of a metric beats another; anything finite beats none."""
+    if not np.isfinite(value):
+        return False
+    if than is None:
+        return True
+    return value > than if name.startswith("delta") else value < than
