@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_RANDOM = 8  # characters that tempfile puts into a name
 
 
 @contextmanager
@@ -36,3 +40,18 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove what killed processes left half-written of `path`; only while nobody writes it."""
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.{'?' * _RANDOM}{path.suffix}"):
+        left.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -4,43 +4,109 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from depth_dpt_core.artifact import ModelSpec
+from depth_dpt_core.config import DPTConfig
 from depth_dpt_core.files import replacing
-from depth_dpt_core.model.dpt import DPT, DPTConfig
+from depth_dpt_core.model.dpt import DPT
 
 _KEY = "depth_dpt_training"
+_UNREADABLE = (
+    OSError,
+    SafetensorError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RuntimeError,
+)
 
 
 class CheckpointError(ValueError):
     """A weights file cannot be used; names it and the reason."""
 
 
-def save_model(path: Path, model: DPT, config: dict[str, Any], step: int) -> None:
-    """Write weights with the training configuration and step beside them, atomically."""
+@dataclass(frozen=True)
+class TrainingRecord:
+    """Where weights come from.
+
+    `recipe` is `TrainingConfig.recipe()`; `validation` and `test` hold the seven metrics, `test`
+    only once a model has been promoted; `run_id` is MLflow's.
+    """
+
+    name: str
+    recipe: dict[str, Any]
+    epoch: int
+    validation: dict[str, float]
+    run_id: str = ""
+    source_revision: str = ""
+    data_fingerprint: str = ""
+    test: dict[str, float] = field(default_factory=dict)
+
+    def model_spec(self) -> ModelSpec:
+        """What an artifact with these weights says about itself."""
+        data, labels, model = (self.recipe[part] for part in ("data", "labels", "model"))
+        run = f", run {self.run_id}" if self.run_id else ""
+        return ModelSpec(
+            width=model["width"],
+            height=model["height"],
+            canonical_focal_length=labels["canonical_focal_length"],
+            aspect=labels["aspect"],
+            min_depth=labels["min_depth"],
+            max_depth=data["max_depth"],
+            encoder=model["encoder"],
+            dataset=data["description"],
+            training_run=f"{self.name}, epoch {self.epoch}{run}",
+            source_revision=self.source_revision,
+            metrics=self.test,
+        )
+
+
+def save_model(path: Path, model: DPT, record: TrainingRecord) -> None:
+    """Write weights with their record beside them, atomically."""
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, {_KEY: json.dumps({"config": config, "step": step})})
+        save_file(tensors, temporary, {_KEY: json.dumps(asdict(record))})
 
 
-def load_model(path: Path) -> tuple[DPT, dict[str, Any], int]:
-    """Read weights: the model in eval mode, its training configuration, its step.
+def read_record(path: Path) -> TrainingRecord:
+    """Read where weights come from, and not the weights.
+
+    Raises:
+        CheckpointError: not such a file.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return _record(file.metadata())
+    except _UNREADABLE as error:
+        raise CheckpointError(f"{path}: not a checkpoint of this program ({error})") from error
+
+
+def load_model(path: Path) -> tuple[DPT, TrainingRecord]:
+    """Read weights: the model in eval mode, and its record.
 
     Raises:
         CheckpointError: not such a file, or the weights do not fit the model that it names.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
-            about = json.loads((file.metadata() or {})[_KEY])
+            record = _record(file.metadata())
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = DPT(DPTConfig(**about["config"]["model"]))
+        model = DPT(DPTConfig(**record.recipe["model"]))
         model.load_state_dict(tensors)
-        step = int(about["step"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except _UNREADABLE as error:
         reason = str(error).partition("\n")[0]  # torch lists every tensor
         raise CheckpointError(f"{path}: not a checkpoint of this program ({reason})") from error
-    return model.eval(), about["config"], step
+    return model.eval(), record
+
+
+def _record(metadata: dict[str, str] | None) -> TrainingRecord:
+    record = TrainingRecord(**json.loads((metadata or {})[_KEY]))
+    record.model_spec()  # finds what is missing
+    return record

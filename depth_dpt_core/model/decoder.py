@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -62,7 +63,7 @@ class Fusion(nn.Module):
 
 
 class Head(nn.Module):
-    """Conv, upsample, conv, ReLU, conv to the logarithm of depth."""
+    """Conv, upsample, conv, ReLU, conv."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -72,7 +73,10 @@ class Head(nn.Module):
         self.out = nn.Conv2d(32, 1, 1)
 
     def forward(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
-        """[B,F,H/2,W/2] to log depth [B,1,H,W], `size` being (H, W)."""
+        """[B,F,H/2,W/2] to one value per pixel [B,1,H,W] in float32, `size` being (H, W)."""
         full = _resize(self.reduce(maps), size)
-        out: Tensor = self.out(functional.relu(self.refine(full)))
+        fine = functional.relu(self.refine(full)).float()
+        # bfloat16 would step by half a metre beyond 64 m
+        with torch.autocast(fine.device.type, enabled=False):
+            out: Tensor = self.out(fine)
         return out

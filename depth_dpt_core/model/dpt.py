@@ -5,7 +5,8 @@ Departures from the original design (ReLU output in metres), with their reasons:
 
 * depth is exp(head): positive and unbounded like ReLU, but its gradient never vanishes. Ending in
   ReLU, this network gives zero everywhere for 6 of 40 random initialisations, and stays there;
-  with exp for none (`test/training/test_model.py` counts both; ViT-Tiny at 96x64).
+  with exp for none (`test/training/test_model.py` counts both; ViT-Tiny at 96x64). `output: relu`
+  is the original head, for comparison.
 * position embeddings are resampled, so that any size that is a multiple of the patch works.
 * normalisation constants come from the encoder's own weights and live in the model.
 * the last convolution of a fusion block is 1x1 and stands before the upsampling: the two commute,
@@ -16,30 +17,17 @@ Departures from the original design (ReLU output in metres), with their reasons:
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from depth_dpt_core.config import DPTConfig
 from depth_dpt_core.model.decoder import Fusion, Head, Reassemble
 from depth_dpt_core.model.encoder import Encoder, normalization_buffer
 
 _STRIDES = (4, 8, 16, 32)
 _TYPICAL_DEPTH = 12.0  # m; where an untrained network starts
-
-
-@dataclass(frozen=True)
-class DPTConfig:
-    """What a DPT is built from."""
-
-    encoder: str = "vit_base_patch16_224"
-    height: int = 256
-    width: int = 512
-    features: int = 256
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for files."""
-        return asdict(self)
 
 
 class DPT(nn.Module):
@@ -86,8 +74,8 @@ class DPT(nn.Module):
             for parameter in part.parameters()
         ]
 
-    def log_depth(self, image: Tensor) -> Tensor:
-        """RGB image [B,3,H,W] in 0..1 to natural log of depth in metres [B,1,H,W]."""
+    def forward(self, image: Tensor) -> Tensor:
+        """RGB image [B,3,H,W] in 0..1 to depth [B,1,H,W], metres at the canonical focal length."""
         self.check_size(*image.shape[-2:])
         maps = self.encoder((image - self.mean) / self.std)
         levels = [part(level) for part, level in zip(self.reassemble, maps, strict=True)]
@@ -97,8 +85,6 @@ class DPT(nn.Module):
         for i in reversed(range(len(levels))):
             fused = self.fusion[i](levels[i], fused, sizes[i])
         out: Tensor = self.head(fused, (height, width))
-        return out.float() + math.log(_TYPICAL_DEPTH)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """RGB image [B,3,H,W] in 0..1 to depth [B,1,H,W], metres at the canonical focal length."""
-        return self.log_depth(image).exp()
+        if self.config.output == "relu":
+            return functional.relu(out)
+        return torch.exp(out + math.log(_TYPICAL_DEPTH))

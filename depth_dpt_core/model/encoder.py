@@ -30,7 +30,7 @@ class Encoder(nn.Module):
         """Build the backbone; only with `pretrained` are weights downloaded.
 
         Raises:
-            ValueError: timm has no such model.
+            ValueError: timm has no such model, or it is of another kind (Swin and the like).
         """
         super().__init__()
         if not timm.is_model(name):
@@ -50,6 +50,10 @@ class Encoder(nn.Module):
         else:
             self.backbone = timm.create_model(
                 name, pretrained=pretrained, features_only=True, out_indices=(-4, -3, -2, -1)
+            )
+        if getattr(self.backbone, "output_fmt", "NCHW") != "NCHW":
+            raise ValueError(
+                f"encoder {name!r}: neither a plain vision transformer nor a convolutional network"
             )
         info: Any = self.backbone.feature_info
         self.channels: list[int] = info.channels()

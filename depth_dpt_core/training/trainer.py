@@ -4,225 +4,340 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
-import pickle
+import shutil
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from threading import Event
 from typing import Any
 
-import numpy as np
 import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
+from depth_dpt_core.config import ConfigError, OptimizationConfig, TrainingConfig
 from depth_dpt_core.data.dataset import DepthDataset, Example
-from depth_dpt_core.files import replacing, write_atomically
-from depth_dpt_core.metrics import DepthMetrics, MetricsAccumulator
-from depth_dpt_core.model.checkpoint import save_model
+from depth_dpt_core.data.processed import ProcessedDataset
+from depth_dpt_core.locking import only_one_at
+from depth_dpt_core.metrics import is_better
+from depth_dpt_core.model.checkpoint import (
+    CheckpointError,
+    TrainingRecord,
+    load_model,
+    read_record,
+    save_model,
+)
 from depth_dpt_core.model.dpt import DPT
-from depth_dpt_core.training.config import ConfigError, OptimizationConfig, TrainingConfig
-from depth_dpt_core.training.losses import far_loss, gradient_loss, silog_loss
+from depth_dpt_core.revision import source_revision
+from depth_dpt_core.training.interruption import ignore_interrupts, interruption
+from depth_dpt_core.training.losses import training_loss
+from depth_dpt_core.training.optimizer import (
+    parameter_groups,
+    set_learning_rates,
+    update_average,
+)
+from depth_dpt_core.training.run_state import (
+    BEST_FILE,
+    STATE_FILE,
+    Progress,
+    read_state,
+    run_folder,
+    write_state,
+)
+from depth_dpt_core.training.tracking import TrackedRun
+from depth_dpt_core.training.validation import sample_pictures, validate
 
-STATE_FILE = "state.pt"
-MODEL_FILE = "model.safetensors"
-LOG_FILE = "log.jsonl"
+_WRITING = 60.0  # s that another run may take to write its candidate
+_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
 def train(config: TrainingConfig, *, resume: bool = False) -> Path:
-    """Train a model; returns the file of its (averaged) weights.
+    """Train a model; returns the file of its best weights, `OUTPUT/candidate.safetensors`.
 
-    Everything goes to `OUTPUT/NAME`: the state to resume from, a log of one JSON object a line,
-    and the model. An interrupted run goes on with `resume`.
+    That file appears when the run is finished. Until then everything lies in a working folder of
+    the run's own under `OUTPUT/runs`; an interrupted run goes on with `resume`. Several
+    processes, started by torchrun or `accelerate launch`, share the work.
 
     Raises:
-        ConfigError: the output folder holds a run and `resume` was not given, or it was begun
-            with another configuration or cannot be read.
+        BusyError: another process is at this run.
+        ConfigError: there is an interrupted run and `resume` was not given, or the settings do
+            not suit the data.
         DataError: the data cannot be used.
+        TrackingError: MLflow cannot be reached.
     """
-    folder = Path(config.output) / config.name
-    options = config.optimization
-    state_path = folder / STATE_FILE
-    if state_path.exists() and not resume:
-        raise ConfigError(f"{folder} holds a run already: go on with --resume, or remove it")
-
-    torch.manual_seed(options.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    memory_format = torch.channels_last
-    model = DPT(config.model, pretrained=options.pretrained and not state_path.exists())
-    model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
-    average = copy.deepcopy(model).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(_parameter_groups(model, options), betas=(0.9, 0.99))
-    step = 0
-    if state_path.exists():
-        state = _read_state(state_path, device)
-        if state["config"] != _resumable(config):
-            raise ConfigError(f"{state_path} was begun with another configuration")
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = int(state["step"])
-
-    size = (config.model.height, config.model.width)
-    examples = DepthDataset("train", config.data, size, config.augmentation, options.seed)
-    validation = DepthDataset("val", config.data, size, None)
-    write_atomically(folder / "config.json", json.dumps(config.to_dict(), indent=1).encode())
-    print(f"{folder}: {len(examples)} examples, {device}, step {step}/{options.steps}", flush=True)
-
-    started, begun_at = time.monotonic(), step
-    batches = _batches(examples, options, config.data.workers, step)
-    while step < options.steps:
-        rate = _set_learning_rates(optimizer, options, step)
-        batch = next(batches)
-        image = batch["image"].to(device).contiguous(memory_format=memory_format).float() / 255
-        depth, far = batch["depth"].to(device), batch["far"].to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
-            prediction = model.log_depth(image)
-        known = depth > 0
-        target = torch.log(torch.where(known, depth, 1.0))
-        silog = silog_loss(prediction, target, known)
-        gradient = gradient_loss(prediction, target, known)
-        beyond = far_loss(prediction, far, config.data.max_depth)
-        loss = silog + options.gradient_weight * gradient + options.far_weight * beyond
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
-        if not math.isfinite(float(norm)):
-            raise RuntimeError(
-                f"step {step}: loss {loss.item()}, gradient {float(norm)}; training has diverged"
-            )
-        optimizer.step()
-        step += 1
-        _update_average(average, model, min(options.ema_decay, step / (step + 10)))
-
-        saving = step % options.checkpoint_every == 0 or step == options.steps
-        if step % 50 == 0 or step == options.steps:
-            per_second = (step - begun_at) * options.batch_size / (time.monotonic() - started)
-            left = (options.steps - step) * options.batch_size / per_second / 60
-            row: dict[str, Any] = {
-                "step": step, "loss": loss.item(), "silog": silog.item(),
-                "gradient": gradient.item(), "far": beyond.item(), "norm": float(norm),
-                "lr": rate, "images_per_s": round(per_second, 2),
-            }  # fmt: skip
-            _log(folder, row)
-            print(f"step {step}/{options.steps} loss {row['loss']:.4f} silog {row['silog']:.4f} "
-                  f"{per_second:.1f} images/s, {left:.0f} min left", flush=True)  # fmt: skip
-        if step % options.eval_every == 0 or step == options.steps:
-            metrics = evaluate(average, validation, config)
-            _log(folder, {"step": step, "val": metrics.to_dict()})
-            print(f"step {step} validation {metrics}", flush=True)
-        if saving:
-            # the model first: a state at the last step says that the run is finished
-            save_model(folder / MODEL_FILE, average, config.to_dict(), step)
-            with replacing(state_path) as temporary:
-                torch.save(
-                    {
-                        "config": _resumable(config),
-                        "model": model.state_dict(),
-                        "average": average.state_dict(),
-                        "optimizer": optimizer.state_dict(),
-                        "step": step,
-                    },
-                    temporary,
-                )
-    return folder / MODEL_FILE
-
-
-def _read_state(path: Path, device: torch.device) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, EOFError, LookupError, ValueError, RuntimeError,
-            pickle.UnpicklingError) as error:  # fmt: skip
-        raise ConfigError(f"{path}: not the state of a run") from error
-    if not isinstance(state, dict) or "config" not in state:
-        raise ConfigError(f"{path}: not the state of a run")
-    return state
-
-
-@torch.no_grad()
-def evaluate(model: DPT, dataset: DepthDataset, config: TrainingConfig) -> DepthMetrics:
-    """The seven metrics at network size and canonical focal length, averaged over images."""
-    device = next(model.parameters()).device
-    totals = MetricsAccumulator(max_depth=config.data.max_depth)
-    for batch in DataLoader(dataset, batch_size=config.optimization.batch_size):
-        prediction = model(batch["image"].to(device).float() / 255)
-        for answer, truth in zip(prediction, batch["depth"], strict=True):
-            totals.add(answer[0].float().cpu().numpy(), truth[0].numpy())
-    return totals.mean()
-
-
-def _parameter_groups(model: DPT, options: OptimizationConfig) -> list[dict[str, Any]]:
-    """Two learning rates; no decay on biases, norms, and position and class tokens."""
-    decoder = {id(parameter) for parameter in model.decoder_parameters()}
-    groups: dict[tuple[bool, bool], list[Tensor]] = {}
-    for name, parameter in model.named_parameters():
-        decays = parameter.ndim > 1 and not name.endswith(("pos_embed", "cls_token"))
-        groups.setdefault((id(parameter) in decoder, decays), []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "base_lr": options.decoder_lr if in_decoder else options.encoder_lr,
-            "weight_decay": options.weight_decay if decays else 0.0,
-        }
-        for (in_decoder, decays), parameters in groups.items()
-    ]
-
-
-def _set_learning_rates(
-    optimizer: torch.optim.Optimizer, options: OptimizationConfig, step: int
-) -> float:
-    """Linear warm-up, then half a cosine down to a hundredth; returns the decoder's rate."""
-    if step < options.warmup_steps:
-        factor = (step + 1) / options.warmup_steps
-    else:
-        progress = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
-        factor = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
-    for group in optimizer.param_groups:
-        group["lr"] = group["base_lr"] * factor
-    return options.decoder_lr * factor
-
-
-def _batches(
-    dataset: DepthDataset, options: OptimizationConfig, workers: int, step: int
-) -> Iterator[Example]:
-    """Endless batches; their order depends on seed and epoch only, so any step can be taken up."""
-    per_epoch = len(dataset) // options.batch_size
-    if not per_epoch:
+    source = ProcessedDataset.open(Path(config.data.processed))
+    if source.max_depth != config.data.max_depth:
         raise ConfigError(
-            f"{len(dataset)} examples are fewer than a batch of {options.batch_size}"
+            f"{config.data.processed} was made with data.max_depth {source.max_depth:g}, the "
+            f"configuration says {config.data.max_depth:g}: run depth-dpt preprocess"
         )
-    while True:
-        epoch, offset = divmod(step, per_epoch)
-        dataset.set_epoch(epoch)
-        order = np.random.default_rng([options.seed, epoch]).permutation(len(dataset))
-        rows = order[: per_epoch * options.batch_size].reshape(per_epoch, -1)[offset:]
-        loader: DataLoader[Example] = DataLoader(
-            dataset, batch_sampler=rows.tolist(), num_workers=workers
-        )
-        for batch in loader:
-            step += 1
-            yield batch
+    if resume and _is_finished(config, source):
+        print(f"{config.candidate}: this run is finished already", flush=True)
+        return config.candidate
+    accelerator = Accelerator(
+        mixed_precision=_PRECISION[config.optimization.precision],
+        gradient_accumulation_steps=config.optimization.accumulate,
+        dataloader_config=DataLoaderConfiguration(
+            use_seedable_sampler=True, data_seed=config.optimization.seed
+        ),
+        cpu=not torch.cuda.is_available(),
+    )
+    folder = run_folder(config, source.fingerprint)
+    with _held(accelerator, folder), interruption() as interrupted:
+        run = _Run(accelerator, config, source, folder, resume=resume)
+        run.fit(interrupted)
+        if accelerator.is_main_process:
+            run.finish()
+        accelerator.wait_for_everyone()
+    return config.candidate
 
 
-@torch.no_grad()
-def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    theirs = dict(model.state_dict())
-    for name, value in average.state_dict().items():
-        if value.dtype.is_floating_point:
-            value.lerp_(theirs[name], 1 - decay)
+class _Run:
+    """Everything that one training run holds."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        config: TrainingConfig,
+        source: ProcessedDataset,
+        folder: Path,
+        *,
+        resume: bool,
+    ) -> None:
+        options = config.optimization
+        self.accelerator, self.config, self.source, self.folder = (
+            accelerator, config, source, folder,
+        )  # fmt: skip
+        self.revision = source_revision()
+        state_path = folder / STATE_FILE
+        going_on = state_path.exists()
+        if going_on and not resume:
+            raise ConfigError(
+                f"{folder} holds this run, interrupted: go on with --resume, or remove it"
+            )
+        if resume and not going_on:
+            accelerator.print("nothing to resume: a new run begins")
+
+        torch.manual_seed(options.seed)
+        model = DPT(config.model, pretrained=options.pretrained and not going_on)
+        model = model.to(memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(parameter_groups(model, options), betas=(0.9, 0.99))
+        self.model: nn.Module
+        self.examples = DepthDataset(source, "val", config, augment=False)
+        training = DepthDataset(source, "train", config, augment=True)
+        self.model, self.optimizer, self.batches, self.validation = accelerator.prepare(
+            model,
+            optimizer,
+            _loader(training, options, shuffle=True),
+            _loader(self.examples, options, shuffle=False),
+        )
+        self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        if not len(self.batches):
+            raise ConfigError(
+                f"{len(training)} training frames are fewer than a batch of {options.batch_size} "
+                f"for each of {accelerator.num_processes} processes"
+            )
+        self.total_steps = options.epochs * math.ceil(len(self.batches) / options.accumulate)
+        self.progress = Progress()
+        if going_on:
+            self._restore(state_path)
+        if accelerator.is_main_process:
+            self.tracked = self._track()
+
+    def fit(self, interrupted: Event) -> None:
+        """Train, validate and keep the best, epoch after epoch."""
+        options, progress = self.config.optimization, self.progress
+        bar = tqdm(
+            total=self.total_steps,
+            initial=progress.step,
+            unit="step",
+            disable=not self.accelerator.is_main_process,
+        )
+        with bar:
+            while progress.epoch < options.epochs and progress.stale_epochs < options.patience:
+                self._train_epoch(bar, interrupted)
+                self._validate_epoch()
+
+    def _train_epoch(self, bar: tqdm[Any], interrupted: Event) -> None:
+        options, progress, accelerator = self.config.optimization, self.progress, self.accelerator
+        self.batches.set_epoch(progress.epoch)
+        batches = self.batches
+        if progress.batches:
+            batches = accelerator.skip_first_batches(batches, progress.batches)
+        bar.set_description(f"epoch {progress.epoch + 1}/{options.epochs}")
+        started, begun_at = time.monotonic(), progress.batches
+        self.model.train()
+        for batch in batches:
+            rates = set_learning_rates(self.optimizer, options, progress.step, self.total_steps)
+            with accelerator.accumulate(self.model):
+                losses = self._forward(batch)
+                accelerator.backward(losses["loss"])
+                if accelerator.sync_gradients:
+                    norm = accelerator.clip_grad_norm_(self.model.parameters(), options.clip_norm)
+                    self._check_finite(losses["loss"], norm)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            progress.batches += 1
+            for name, value in losses.items():
+                progress.sums[name] = progress.sums.get(name, 0.0) + value.item()
+            if not accelerator.sync_gradients:
+                continue
+            progress.step += 1
+            update_average(
+                self.average,
+                accelerator.unwrap_model(self.model),
+                options.ema_decay,
+                progress.step,
+            )
+            images = (progress.batches - begun_at) * options.batch_size * accelerator.num_processes
+            per_second = images / (time.monotonic() - started)
+            bar.set_postfix(
+                loss=f"{losses['loss'].item():.4f}",
+                images_per_s=f"{per_second:.1f}",
+                refresh=False,
+            )
+            bar.update()
+            if interrupted.is_set() or progress.step % options.checkpoint_every == 0:
+                self._save()
+            if interrupted.is_set():
+                if accelerator.is_main_process:
+                    self.tracked.end("KILLED")
+                raise KeyboardInterrupt
+        if accelerator.is_main_process:
+            means = {f"train_{k}": v / progress.batches for k, v in progress.sums.items()}
+            self.tracked.log({**means, **rates, "images_per_s": per_second}, progress.epoch + 1)
+
+    def _forward(self, batch: Example) -> dict[str, Tensor]:
+        image = batch["image"].contiguous(memory_format=torch.channels_last).float() / 255
+        depth, truth = self.model(image), batch["depth"]
+        losses = training_loss(depth, truth, batch["farther_than"], self.config.loss)
+        known = truth > 0
+        error = torch.where(known, (depth - truth).abs() / truth.clamp(min=1e-6), 0.0).detach()
+        return {**losses, "abs_rel": error.sum() / known.sum().clamp(min=1)}
+
+    def _check_finite(self, loss: Tensor, norm: Tensor) -> None:
+        """Stop a run that has diverged; gradients of scaled float16 may overflow now and then."""
+        scaled = self.config.optimization.precision == "fp16"
+        if not math.isfinite(loss.item() if scaled else float(norm)):
+            raise RuntimeError(
+                f"step {self.progress.step}: loss {loss.item()}, gradient {float(norm)}: "
+                "training has diverged, lower the learning rates"
+            )
+
+    def _validate_epoch(self) -> None:
+        config, progress = self.config, self.progress
+        for buffer in self.average.buffers():  # normalisation statistics differ among processes
+            broadcast(buffer)
+        metrics = validate(self.average, self.validation, config, self.accelerator)
+        progress.epoch, progress.batches, progress.sums = progress.epoch + 1, 0, {}
+        value = metrics[config.optimization.metric]
+        improved = is_better(config.optimization.metric, value, progress.best)
+        if improved:
+            progress.best, progress.best_epoch = value, progress.epoch
+            progress.validation, progress.stale_epochs = metrics, 0
         else:
-            value.copy_(theirs[name])
+            progress.stale_epochs += 1
+        if not self.accelerator.is_main_process:
+            return
+        if improved:
+            save_model(self.folder / BEST_FILE, self.average, self._record())
+        self.tracked.log({f"val_{k}": v for k, v in metrics.items()}, progress.epoch)
+        pictures = sample_pictures(self.average, self.examples, config, self.accelerator.device)
+        for index, picture in enumerate(pictures):
+            self.tracked.log_picture(f"val_{index}", picture, progress.epoch)
+        tqdm.write(
+            f"epoch {progress.epoch}: val {config.optimization.metric} {value:.4f}"
+            + (" (best)" if improved else f", best {progress.best:.4f}")
+        )
+        self._save()
+
+    def finish(self) -> None:
+        """Register the best weights, publish them as the candidate, and clear up."""
+        best = self.folder / BEST_FILE
+        version = self.tracked.register(best)
+        model, record = load_model(best)
+        with only_one_at(self.config.candidate, wait=_WRITING):
+            save_model(self.config.candidate, model, record)
+        self.tracked.end("FINISHED")
+        shutil.rmtree(self.folder)
+        print(f"best: epoch {record.epoch}; registered as {self.config.name} version {version}")
+        print(f"wrote {self.config.candidate}")
+
+    # state
+
+    def _record(self) -> TrainingRecord:
+        return TrainingRecord(
+            name=self.config.name,
+            recipe=self.config.recipe(),
+            epoch=self.progress.best_epoch,
+            validation=self.progress.validation,
+            run_id=self.progress.run_id,
+            source_revision=self.revision,
+            data_fingerprint=self.source.fingerprint,
+        )
+
+    def _track(self) -> TrackedRun:
+        if self.progress.run_id:
+            return TrackedRun.go_on(self.config, self.progress.run_id)
+        tracked = TrackedRun.begin(
+            self.config, fingerprint=self.source.fingerprint, revision=self.revision
+        )
+        self.progress.run_id = tracked.run_id
+        return tracked
+
+    def _save(self) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        parts = {
+            "model": self.accelerator.unwrap_model(self.model).state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        if self.accelerator.scaler is not None:
+            parts["scaler"] = self.accelerator.scaler.state_dict()
+        write_state(self.folder / STATE_FILE, self.progress, parts)
+
+    def _restore(self, path: Path) -> None:
+        self.progress, parts = read_state(path, self.accelerator.device)
+        self.accelerator.unwrap_model(self.model).load_state_dict(parts["model"])
+        self.average.load_state_dict(parts["average"])
+        self.optimizer.load_state_dict(parts["optimizer"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(parts["scaler"])
+        self.accelerator.print(
+            f"{self.folder}: going on after step {self.progress.step}, "
+            f"in epoch {self.progress.epoch + 1}"
+        )
 
 
-def _resumable(config: TrainingConfig) -> dict[str, Any]:
-    """The configuration as far as it decides the weights, in plain types."""
-    content: dict[str, Any] = json.loads(json.dumps(config.to_dict()))
-    del content["name"], content["output"], content["data"]["root"], content["data"]["workers"]
-    del content["optimization"]["eval_every"], content["optimization"]["checkpoint_every"]
-    return content
+def _loader(
+    dataset: DepthDataset, options: OptimizationConfig, *, shuffle: bool
+) -> DataLoader[Example]:
+    return DataLoader(
+        dataset,
+        batch_size=options.batch_size,
+        shuffle=shuffle,
+        drop_last=shuffle,
+        num_workers=options.workers,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=ignore_interrupts,
+    )
 
 
-def _log(folder: Path, row: dict[str, Any]) -> None:
-    with (folder / LOG_FILE).open("a") as file:
-        file.write(json.dumps(row) + "\n")
+def _held(accelerator: Accelerator, folder: Path) -> AbstractContextManager[None]:
+    """Hold the working folder for all processes of this run."""
+    return only_one_at(folder) if accelerator.is_main_process else nullcontext()
+
+
+def _is_finished(config: TrainingConfig, source: ProcessedDataset) -> bool:
+    try:
+        record = read_record(config.candidate)
+    except CheckpointError:
+        return False
+    return (record.name, record.recipe, record.data_fingerprint) == (
+        config.name, config.recipe(), source.fingerprint,
+    )  # fmt: skip
