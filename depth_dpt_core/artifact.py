@@ -278,6 +278,8 @@ def _from_hub(model: str) -> Artifact:
         raise ArtifactError(
             f"{model}: needs the package huggingface_hub: pip install 'depth_dpt_ros[hub]'"
         ) from error
+    # the first of them: what the client's HTTP library raises (requests, httpx or httpx2)
+    failures: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, OSError, ValueError)
     repo, file, revision = match["repo"], match["file"], match["revision"]
     try:
         path = Path(hf_hub_download(repo, file, revision=revision))
@@ -295,6 +297,6 @@ def _from_hub(model: str) -> Artifact:
         raise ArtifactError(f"{model}: not in the cache, and the Hub cannot be reached") from error
     except EntryNotFoundError as error:
         raise ArtifactError(f"{model}: {repo} has no file {file!r} there") from error
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except failures as error:
         raise ArtifactError(f"{model}: {' '.join(str(error).split())}") from error
     return read(path)

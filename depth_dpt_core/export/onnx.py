@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import warnings
 from pathlib import Path
@@ -11,15 +10,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from torch import Tensor, nn
 
 from depth_dpt_core.artifact import METADATA_KEY, Artifact, ModelSpec
 from depth_dpt_core.engines.onnxruntime import OnnxRuntimeEngine
-from depth_dpt_core.estimator import DepthEstimator
-from depth_dpt_core.evaluation import evaluate
 from depth_dpt_core.files import replacing
 from depth_dpt_core.frames import street_frames
+from depth_dpt_core.locking import only_one_at
 from depth_dpt_core.model.checkpoint import load_model
+from depth_dpt_core.model.deployed import Deployed
 from depth_dpt_core.model.dpt import DPT
 from depth_dpt_core.preprocess import Geometry
 
@@ -28,65 +26,31 @@ MAX_RELATIVE_ERROR = 1e-3
 
 
 class ExportError(RuntimeError):
-    """The exported file does not answer like the model that it was made from."""
+    """No file was made that answers like the model; says why."""
 
 
-class _Deployed(nn.Module):
-    """Preprocessing and network in one graph; the cast comes first, TensorRT wants it so."""
-
-    def __init__(self, model: DPT) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, image: Tensor) -> Tensor:
-        pixels = image.float().permute(0, 3, 1, 2) / 255
-        depth: Tensor = self.model(pixels)
-        return depth
-
-
-def export(
-    checkpoint: Path,
-    out: Path,
-    *,
-    batch: int = 1,
-    source_revision: str = "",
-    dataset: str = "",
-    test_data: Path | None = None,
-) -> Artifact:
+def export(checkpoint: Path, out: Path, *, batch: int = 1) -> Artifact:
     """Export a checkpoint and verify it against torch on packaged street frames.
+
+    The same checkpoint gives the same bytes, whenever and wherever it is exported with the same
+    version of torch.
 
     Args:
         checkpoint: weights written by the trainer.
         out: the ONNX file; appears only if it is verified.
         batch: images per inference, fixed in the file.
-        source_revision: revision of the code that trained the model.
-        dataset: what the model was trained on, for the description.
-        test_data: data set in the Cityscapes layout; the metrics on its test split go into the
-            description.
 
     Raises:
+        BusyError: another process writes this file.
         CheckpointError: the checkpoint cannot be used.
-        ExportError: the run is not finished; the answers differ by more than 1e-3, and no file is
-            left; or `test_data` is given with a batch of several images.
+        ExportError: the answers differ by more than 1e-3, and no file is left; or `batch` is not
+            positive.
     """
-    if test_data is not None and batch != 1:
-        raise ExportError(f"scoring on {test_data} takes a batch of 1, got {batch}")
-    model, config, step = load_model(checkpoint)
-    steps = config["optimization"]["steps"]
-    if step != steps:
-        raise ExportError(f"{checkpoint}: the run is at step {step} of {steps}, finish it")
-    spec = ModelSpec(
-        width=model.config.width,
-        height=model.config.height,
-        canonical_focal_length=config["data"]["canonical_focal_length"],
-        min_depth=config["data"]["min_depth"],
-        max_depth=config["data"]["max_depth"],
-        encoder=model.config.encoder,
-        dataset=dataset,
-        training_run=f"{config['name']}, step {step}",
-        source_revision=source_revision,
-    )
-    with replacing(out) as temporary:
+    if batch < 1:
+        raise ExportError(f"a batch has at least 1 image, got {batch}")
+    model, record = load_model(checkpoint)
+    spec = record.model_spec()
+    with only_one_at(out), replacing(out) as temporary:
         write_onnx(model, spec, temporary, batch=batch)
         error = verify(model, Artifact(temporary, spec), batch=batch)
         if not error <= MAX_RELATIVE_ERROR:
@@ -94,11 +58,6 @@ def export(
                 f"{out}: differs from the model by {error:.2g} at worst "
                 f"(limit {MAX_RELATIVE_ERROR:g}); nothing was written"
             )
-        if test_data is not None:
-            estimator = DepthEstimator.load(Artifact(temporary, spec))
-            scores = evaluate(estimator, test_data, "test").model
-            spec = dataclasses.replace(spec, metrics=scores.to_dict())
-            _describe(temporary, spec)
     return Artifact(out, spec)
 
 
@@ -110,7 +69,7 @@ def write_onnx(model: DPT, spec: ModelSpec, path: Path, *, batch: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         torch.onnx.export(
-            _Deployed(model).eval(),
+            Deployed(model).eval(),
             (example,),
             str(path),
             dynamo=True,
@@ -124,26 +83,36 @@ def write_onnx(model: DPT, spec: ModelSpec, path: Path, *, batch: int) -> None:
 
 
 def _describe(path: Path, spec: ModelSpec) -> None:
-    graph = onnx.load(path)
-    onnx.helper.set_model_props(graph, {METADATA_KEY: spec.to_json()})
-    onnx.checker.check_model(graph, full_check=True)
-    onnx.save(graph, path)
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
+        part.ClearField("metadata_props")  # stack traces with this machine's paths
+    onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
 
 
 def verify(model: DPT, artifact: Artifact, *, batch: int) -> float:
-    """Largest relative difference between torch and ONNX Runtime on the packaged frames."""
+    """Largest difference between torch and ONNX Runtime on the packaged frames.
+
+    Relative to the depth, and below `min_depth`, where answers are dropped as unknown, to
+    `min_depth`: a ReLU answers exactly 0 there. Infinite where either side is not finite.
+    """
     spec = artifact.spec
     engine = OnnxRuntimeEngine(artifact)
+    deployed = Deployed(model)
     worst = 0.0
     for frame in street_frames():
-        geometry = Geometry.fit(frame.shape[1::-1], (spec.width, spec.height))
+        geometry = Geometry.fit(
+            frame.shape[1::-1], (spec.width, spec.height), stretch=spec.aspect == "stretch"
+        )
         tensor = np.repeat(geometry.to_network(frame)[None], batch, axis=0)
         with torch.no_grad():
-            expected = _Deployed(model)(torch.from_numpy(tensor)).numpy()
+            expected = deployed(torch.from_numpy(tensor)).numpy()
         answer = engine.infer(tensor)
         with np.errstate(invalid="ignore"):
-            error = np.abs(answer - expected) / expected
-        if not np.isfinite(error).all():  # either side overflowed
+            error = np.abs(answer - expected) / np.maximum(expected, spec.min_depth)
+        if not np.isfinite(error).all():
             return float("inf")
         worst = max(worst, float(error.max()))
     return worst

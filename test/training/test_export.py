@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 
 import numpy as np
 import pytest
-from street_data import write_roads
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install '.[train]'")
 pytest.importorskip("timm", reason="needs timm: pip install '.[train]'")
@@ -15,26 +16,33 @@ onnx = pytest.importorskip("onnx", reason="needs onnx: pip install '.[train]'")
 pytest.importorskip("onnxscript", reason="needs onnxscript: pip install '.[train]'")
 
 import onnxruntime  # noqa: E402
+from tiny_models import REPOSITORY, process_environment, python  # noqa: E402
 
 from depth_dpt_core.artifact import read  # noqa: E402
+from depth_dpt_core.config import DataConfig, DPTConfig, LabelConfig, TrainingConfig  # noqa: E402
 from depth_dpt_core.export import onnx as export_module  # noqa: E402
 from depth_dpt_core.export.onnx import ExportError, export, verify  # noqa: E402
 from depth_dpt_core.frames import street_frames  # noqa: E402
-from depth_dpt_core.metrics import METRIC_NAMES  # noqa: E402
-from depth_dpt_core.model.checkpoint import CheckpointError, save_model  # noqa: E402
-from depth_dpt_core.model.dpt import DPT, DPTConfig  # noqa: E402
-from depth_dpt_core.training.config import (  # noqa: E402
-    DataConfig,
-    OptimizationConfig,
-    TrainingConfig,
+from depth_dpt_core.model.checkpoint import (  # noqa: E402
+    CheckpointError,
+    TrainingRecord,
+    save_model,
 )
+from depth_dpt_core.model.dpt import DPT  # noqa: E402
 from depth_dpt_ros.cli import main  # noqa: E402
 
 MODELS = {
     "conv": DPTConfig("regnetx_002", 64, 128, 16),
     "vit": DPTConfig("vit_tiny_patch16_224", 64, 96, 16),
+    "relu": DPTConfig("regnetx_002", 64, 96, 16, output="relu"),
 }
-BATCH = {"conv": 2, "vit": 1}
+LABELS = {
+    "conv": LabelConfig(canonical_focal_length=75.0, min_depth=0.5),
+    "vit": LabelConfig(canonical_focal_length=75.0, min_depth=0.5),
+    "relu": LabelConfig(canonical_focal_length=None, min_depth=0.5, aspect="stretch"),
+}
+BATCH = {"conv": 2, "vit": 1, "relu": 1}
+TEST_METRICS = {"abs_rel": 0.125, "delta_1": 0.75}
 
 
 def model_of(kind, seed=0) -> DPT:
@@ -46,27 +54,37 @@ def model_of(kind, seed=0) -> DPT:
                 buffer.normal_(std=0.2)
             elif name.endswith("running_var"):
                 buffer.uniform_(0.5, 2)
+        if kind == "relu":  # 0 in one half of a frame, metres in the other
+            model.eval().head.out.weight *= 100
+            model.head.out.bias.fill_(1000)
+            model.head.out.bias -= model(pixels_of(street_frames()[0][None, :64, :96])).median()
     return model.eval()
 
 
-def checkpoint_of(kind, folder, *, step=42):
-    path = folder / f"{kind}.safetensors"
-    data = DataConfig(canonical_focal_length=75.0, min_depth=0.5, max_depth=90.0)
-    options = OptimizationConfig(steps=42)
-    config = TrainingConfig(name="tiny", data=data, model=MODELS[kind], optimization=options)
-    save_model(path, model_of(kind), config.to_dict(), step)
+def pixels_of(images):
+    return torch.tensor(images.transpose(0, 3, 1, 2) / 255.0, dtype=torch.float32)
+
+
+def checkpoint_of(kind, path):
+    data = DataConfig(description="flat roads", max_depth=90.0)
+    config = TrainingConfig(name="tiny", data=data, model=MODELS[kind], labels=LABELS[kind])
+    record = TrainingRecord(
+        "tiny", config.recipe(), 3, {"abs_rel": 0.1}, "f00d", "abc123", test=TEST_METRICS
+    )
+    save_model(path, model_of(kind), record)
     return path
 
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory):
-    """Both kinds exported: one through the command line, one through the library."""
+    """All kinds exported: one through the command line, the others through the library."""
     folder = tmp_path_factory.mktemp("export")
+    weights = {kind: checkpoint_of(kind, folder / f"{kind}.safetensors") for kind in MODELS}
     paths = {kind: folder / kind / "model.onnx" for kind in MODELS}
-    arguments = ["export", str(checkpoint_of("conv", folder)), "--out", str(paths["conv"])]
-    described = ["--dataset", "flat roads", "--revision", "abc123"]
-    assert main([*arguments, "--batch", "2", *described]) == 0
-    export(checkpoint_of("vit", folder), paths["vit"])
+    arguments = ["export", "--checkpoint", str(weights["conv"]), "--out", str(paths["conv"])]
+    assert main([*arguments, "--batch", "2"]) == 0
+    for kind in ("vit", "relu"):
+        export(weights[kind], paths[kind])
     return paths
 
 
@@ -127,18 +145,24 @@ def test_description_is_complete(artifacts, kind):
     model = onnx.load(artifacts[kind])
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     about = json.loads(metadata["depth_dpt"])
-    config = MODELS[kind]
-    conv = kind == "conv"
+    config, labels = MODELS[kind], LABELS[kind]
     expected = {
-        "schema_version": 1, "width": config.width, "height": config.height, "aspect": "pad",
-        "canonical_focal_length": 75.0, "min_depth": 0.5, "max_depth": 90.0,
-        "encoder": config.encoder, "training_run": "tiny, step 42", "precision": "fp32",
-        "dataset": "flat roads" if conv else "", "source_revision": "abc123" if conv else "",
-        "metrics": {},
+        "schema_version": 1, "width": config.width, "height": config.height,
+        "aspect": "stretch" if kind == "relu" else "pad", "encoder": config.encoder,
+        "canonical_focal_length": labels.canonical_focal_length, "min_depth": 0.5,
+        "max_depth": 90.0, "training_run": "tiny, epoch 3, run f00d", "precision": "fp32",
+        "dataset": "flat roads", "source_revision": "abc123", "metrics": TEST_METRICS,
     }  # fmt: skip
     assert expected.items() <= about.items()
     assert about["input"]["dtype"] == "uint8"
     assert read(artifacts[kind]).spec.width == config.width
+
+
+@pytest.mark.slow
+def test_nothing_is_told_of_the_machine_that_exported(artifacts, kind):
+    content = artifacts[kind].read_bytes()
+    assert str(REPOSITORY).encode() not in content
+    assert b".py" not in content
 
 
 @pytest.mark.slow
@@ -154,10 +178,9 @@ def test_answers_are_those_of_the_model_on_every_image_of_the_batch(artifacts, k
         images = np.stack([frame, frame[:, ::-1]])[: BATCH[kind]]
         (answer,) = session.run(["depth"], {"image": images})
         with torch.no_grad():
-            pixels = torch.tensor(images.transpose(0, 3, 1, 2) / 255.0, dtype=torch.float32)
-            expected = model_of(kind)(pixels).numpy()
+            expected = model_of(kind)(pixels_of(images)).numpy()
         assert expected.std() > 0
-        np.testing.assert_allclose(answer, expected, rtol=1e-3)
+        np.testing.assert_allclose(answer, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.slow
@@ -177,8 +200,9 @@ def test_verification_tells_models_apart(artifacts, kind):
     assert verify(model_of(kind, seed=1), artifact, batch=BATCH[kind]) > 1e-2
     slightly = model_of(kind)
     with torch.no_grad():
-        slightly.head.out.bias += 0.002  # 0.2 % of depth
-    assert verify(slightly, artifact, batch=BATCH[kind]) == pytest.approx(0.002, rel=0.1)
+        slightly.head.out.bias += 0.002  # of exp 0.2 %, of ReLU 2 mm where 0.5 m counts least
+    expected = 0.004 if kind == "relu" else 0.002
+    assert verify(slightly, artifact, batch=BATCH[kind]) == pytest.approx(expected, rel=0.1)
 
 
 @pytest.mark.slow
@@ -191,38 +215,67 @@ def test_verification_refuses_a_model_without_finite_answers(artifacts, value):
 
 
 @pytest.mark.slow
+def test_answers_of_exactly_zero_are_compared(artifacts):
+    with torch.no_grad():
+        depth = model_of("relu")(pixels_of(street_frames()[0][None, :64, :96]))
+    assert 0.3 < float((depth == 0).float().mean()) < 0.7
+    dead = model_of("relu")
+    with torch.no_grad():
+        dead.head.out.bias.fill_(-1e6)  # 0 everywhere
+    assert verify(dead, read(artifacts["relu"]), batch=1) > 1
+
+
+@pytest.mark.slow
 def test_a_file_that_differs_from_its_model_is_not_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(export_module, "MAX_RELATIVE_ERROR", -1.0)
     out = tmp_path / "out" / "model.onnx"
     with pytest.raises(ExportError, match=r"model\.onnx: differs from the model by"):
-        export(checkpoint_of("conv", tmp_path), out)
+        export(checkpoint_of("conv", tmp_path / "conv.safetensors"), out)
     assert list(out.parent.iterdir()) == []
 
 
-def test_a_run_that_is_not_finished_is_refused(tmp_path):
+@pytest.mark.slow
+def test_a_kill_leaves_the_old_file_and_the_next_export_is_as_any_other(artifacts, tmp_path):
+    checkpoint = checkpoint_of("vit", tmp_path / "vit.safetensors")
     out = tmp_path / "out" / "model.onnx"
-    with pytest.raises(ExportError, match=r"conv\.safetensors.*step 41 of 42"):
-        export(checkpoint_of("conv", tmp_path, step=41), out)
-    assert not out.exists()
+    out.parent.mkdir()
+    out.write_bytes(b"old")
+    command = python("-m", "depth_dpt_ros.cli", "export", "--checkpoint", checkpoint, "--out", out)
+    process = subprocess.Popen(command, env=process_environment(), cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while not any(path.stat().st_size for path in out.parent.glob(".*")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert out.read_bytes() == b"old"
+
+    done = subprocess.run(command, env=process_environment(), cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert out.read_bytes() == artifacts["vit"].read_bytes()  # of another process
+
+
+def one_line(capsys) -> str:
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
 
 
 @pytest.mark.slow
-def test_scores_on_the_test_split_go_into_the_description(tmp_path):
-    write_roads(tmp_path / "roads", {"test": 2})
-    out = tmp_path / "model.onnx"
-    artifact = export(checkpoint_of("conv", tmp_path), out, test_data=tmp_path / "roads")
-    metrics = read(out).spec.metrics
-    assert tuple(metrics) == METRIC_NAMES
-    assert metrics == artifact.spec.metrics
-    assert all(np.isfinite(value) and value >= 0 for value in metrics.values())
-    assert verify(model_of("conv"), read(out), batch=1) < 1e-3  # still the same weights
+def test_the_pipeline_exports_the_champion(tmp_path, capsys):
+    (tmp_path / "params.yaml").write_text("export: {file: out/car.onnx, batch: 3}\n")
+    command = ["export", "--config", str(tmp_path / "params.yaml")]
+    assert main(command) == 1
+    assert "champion.safetensors: no champion yet, run depth-dpt promote" in one_line(capsys)
+    checkpoint_of("conv", tmp_path / "models" / "candidate.safetensors")
+    assert main(command) == 1
+    assert not (tmp_path / "out").exists()
 
-
-def test_scoring_with_a_batch_of_several_images_is_refused(tmp_path):
-    out = tmp_path / "model.onnx"
-    with pytest.raises(ExportError, match="batch of 1, got 2"):
-        export(checkpoint_of("conv", tmp_path), out, batch=2, test_data=tmp_path)
-    assert not out.exists()
+    checkpoint_of("conv", tmp_path / "models" / "champion.safetensors")
+    assert main(command) == 0
+    model = onnx.load(tmp_path / "out" / "car.onnx")
+    assert shape_of(model.graph.input[0]) == [3, 64, 128, 3]
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path, capsys):
@@ -230,6 +283,23 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, capsys):
     odd.write_bytes(b"no tensors")
     with pytest.raises(CheckpointError, match=r"odd\.safetensors"):
         export(odd, tmp_path / "model.onnx")
-    assert main(["export", str(odd), "--out", str(tmp_path / "model.onnx")]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
+    command = ["export", "--checkpoint", str(odd), "--out", str(tmp_path / "model.onnx")]
+    assert main(command) == 1
+    assert "odd.safetensors" in one_line(capsys)
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_arguments_that_do_not_go_together_are_refused(tmp_path, capsys):
+    checkpoint = ["--checkpoint", str(checkpoint_of("conv", tmp_path / "conv.safetensors"))]
+    out = ["--out", str(tmp_path / "model.onnx")]
+    for arguments, reason in (
+        (checkpoint, "--checkpoint needs --out"),
+        (out, "go with --checkpoint"),
+        (["--batch", "2"], "go with --checkpoint"),
+        ([*checkpoint, *out, "--batch", "0"], "at least 1 image, got 0"),
+    ):
+        assert main(["export", *arguments]) == 1
+        assert reason in one_line(capsys)
+    with pytest.raises(SystemExit):
+        main(["export", *checkpoint, *out, "--config", str(tmp_path / "params.yaml")])
     assert not (tmp_path / "model.onnx").exists()
