@@ -27,7 +27,14 @@ TRAIN = [
     "safetensors>=0.4",
     "onnx>=1.16",
     "onnxscript>=0.5",
+    "kornia_rs>=0.2",  # decodes PNG twice as fast as OpenCV, and finds broken files
+    "accelerate>=1.0",
+    "mlflow>=3.1",
+    "dvc>=3.50",
+    "matplotlib>=3.7",
+    "filelock>=3.12",
     *SYNTH,
+    *HUB,
 ]
 
 
@@ -78,7 +85,6 @@ setup(
         "dev": [
             *ROS,
             *REPLAY,
-            *HUB,
             *TRAIN,
             "pytest<9",
             "mcap>=1.2",

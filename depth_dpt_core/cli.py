@@ -7,11 +7,14 @@ Heavy packages are imported by the command that needs them, so that `predict` st
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from depth_dpt_core.estimator import DepthEstimator
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -39,7 +42,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
 
 
 def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add synth, train, evaluate, export and predict."""
+    """Add synth, the training commands, bench and predict."""
     synth = commands.add_parser("synth", help="render street scenes in the layout of Cityscapes")
     synth.add_argument("--out", type=Path, required=True, help="folder of the data set")
     synth.add_argument("--scenes", type=int, default=1000, help="streets; 18:1:1 train, val, test")
@@ -50,26 +53,55 @@ def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     synth.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     synth.set_defaults(command=_synth)
 
+    preprocess = commands.add_parser("preprocess", help="make training files of a data set")
+    _add_config(preprocess)
+    preprocess.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    preprocess.set_defaults(command=_preprocess)
+
     train = commands.add_parser("train", help="train a model")
-    train.add_argument("--config", type=Path, default=Path("params.yaml"))
+    _add_config(train)
     train.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     train.set_defaults(command=_train)
 
-    evaluate = commands.add_parser("evaluate", help="score a model on a split of a data set")
-    add_model_argument(evaluate)
-    evaluate.add_argument("--data", type=Path, required=True, help="folder in Cityscapes layout")
-    evaluate.add_argument("--split", default="test", choices=("train", "val", "test"))
+    evaluate = commands.add_parser("evaluate", help="score a model on a data set")
+    chosen = evaluate.add_mutually_exclusive_group()
+    _add_config(chosen)
+    chosen.add_argument("--data", type=Path, help="folder in Cityscapes layout; needs no --config")
+    evaluate.add_argument(
+        "--model",
+        help="with --data: builtin, an ONNX or safetensors file, or hf://owner/repo/file@revision",
+    )
+    evaluate.add_argument("--split", choices=("train", "val", "test"), help="with --data")
+    evaluate.add_argument(
+        "--protocol", choices=("metric", "manydepth", "reference"), help="with --data"
+    )
+    evaluate.add_argument(
+        "--baseline", action="store_true", help="with --data: beside the best guess per row"
+    )
+    evaluate.add_argument("--figure", type=Path, help="with --data: draw error against distance")
     evaluate.add_argument("--json", type=Path, help="also write the numbers to this file")
     evaluate.set_defaults(command=_evaluate)
 
-    export = commands.add_parser("export", help="write the ONNX artifact of a trained model")
-    export.add_argument("checkpoint", type=Path, help="model.safetensors of a training run")
-    export.add_argument("--out", type=Path, required=True, help="ONNX file")
-    export.add_argument("--batch", type=int, default=1, help="images per inference, fixed")
-    export.add_argument("--dataset", default="", help="what it was trained on, for the record")
-    export.add_argument("--revision", default="", help="source revision, for the record")
-    export.add_argument("--test-data", type=Path, help="score it on this folder's test split")
+    promote = commands.add_parser("promote", help="make the candidate champion if it is better")
+    _add_config(promote)
+    promote.set_defaults(command=_promote)
+
+    export = commands.add_parser("export", help="write the ONNX artifact of the champion")
+    source = export.add_mutually_exclusive_group()
+    _add_config(source)
+    source.add_argument("--checkpoint", type=Path, help="of these weights; needs no --config")
+    export.add_argument("--out", type=Path, help="with --checkpoint: ONNX file")
+    export.add_argument("--batch", type=int, help="with --checkpoint: images per inference (1)")
     export.set_defaults(command=_export)
+
+    push = commands.add_parser("push", help="publish the exported model on the Hugging Face Hub")
+    _add_config(push)
+    push.set_defaults(command=_push)
+
+    bench = commands.add_parser("bench", help="measure speed against named baselines")
+    bench.add_argument("what", choices=("preprocess",))
+    bench.add_argument("--json", type=Path, help="also write the numbers to this file")
+    bench.set_defaults(command=_bench)
 
     predict = commands.add_parser("predict", help="depth of image files")
     predict.add_argument("images", type=Path, nargs="+", help="PNG or JPEG files, rectified")
@@ -79,6 +111,12 @@ def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     predict.add_argument("--out", type=Path, required=True, help="folder for depth and colour")
     predict.add_argument("--num-threads", type=int, default=0, help="0: all cores")
     predict.set_defaults(command=_predict)
+
+
+def _add_config(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--config", type=Path, default=Path("params.yaml"), help="default: params.yaml"
+    )
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
@@ -106,43 +144,144 @@ def _synth(arguments: argparse.Namespace) -> None:
         print("fewer than 20 streets leave the val or the test split empty", file=sys.stderr)
 
 
+def _preprocess(arguments: argparse.Namespace) -> None:
+    from depth_dpt_core.config import load_config
+    from depth_dpt_core.data.preprocessing import preprocess
+
+    report = preprocess(load_config(arguments.config).data, workers=arguments.workers)
+    print(report.summary())
+
+
 def _train(arguments: argparse.Namespace) -> None:
-    from depth_dpt_core.training.config import load_config
+    from depth_dpt_core.config import load_config
     from depth_dpt_core.training.trainer import train
 
-    weights = train(load_config(arguments.config), resume=arguments.resume)
-    print(f"wrote {weights}")
+    train(load_config(arguments.config), resume=arguments.resume)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from depth_dpt_core.estimator import DepthEstimator
-    from depth_dpt_core.evaluation import evaluate
+    if arguments.data is not None:
+        _evaluate_model(arguments)
+        return
+    for option in ("model", "split", "protocol", "baseline", "figure"):
+        if getattr(arguments, option):
+            raise ValueError(f"--{option} needs --data")
+    _evaluate_candidate(arguments.config, arguments.json)
+
+
+def _evaluate_model(arguments: argparse.Namespace) -> None:
+    from depth_dpt_core.config import DataConfig
+    from depth_dpt_core.data.cityscapes import StereoRig
+    from depth_dpt_core.evaluation.report import table, to_json
+    from depth_dpt_core.evaluation.score import score_split
     from depth_dpt_core.files import write_atomically
 
-    estimator = DepthEstimator.load(arguments.model)
-    result = evaluate(estimator, arguments.data, arguments.split)
-    print(f"{'':10}{'model':>10}{'per row':>10}")
-    for name, value in result.model.to_dict().items():
-        print(f"{name:10}{value:10.4f}{result.row_predictor.to_dict()[name]:10.4f}")
-    print(f"{result.images} images, {result.images_without_truth} without truth, "
-          f"{result.missing_share:.2%} of the truth unanswered (scored as 80 m)")  # fmt: skip
+    if arguments.figure:  # matplotlib may be missing: better known before the work
+        from depth_dpt_core.evaluation.figure import draw_error_by_distance
+
+    model, split = arguments.model or "builtin", arguments.split or "test"
+    protocol = arguments.protocol or "metric"
+    result = score_split(
+        _estimator(model),
+        arguments.data,
+        split,
+        [protocol],
+        rig=StereoRig(DataConfig.baseline, DataConfig.focal_length),
+        baseline=arguments.baseline,
+    )
+    print(table(result))
     if arguments.json:
-        write_atomically(arguments.json, json.dumps(result.to_dict(), indent=1).encode())
+        write_atomically(arguments.json, to_json(result.to_dict()))
         print(f"wrote {arguments.json}")
+    if arguments.figure:
+        curves = {"model": result.scores[protocol]}
+        if arguments.baseline:
+            curves["best guess per row"] = result.baseline[protocol]
+        title = f"{Path(model).name} on {arguments.data.name}/{split}, {protocol}"
+        draw_error_by_distance(curves, title, arguments.figure)
+        print(f"wrote {arguments.figure}")
+
+
+def _estimator(model: str) -> DepthEstimator:
+    if model.endswith(".safetensors"):
+        from depth_dpt_core.evaluation.checkpoint import estimator_of
+
+        return estimator_of(Path(model).expanduser())
+    from depth_dpt_core.estimator import DepthEstimator
+
+    return DepthEstimator.load(model)
+
+
+def _evaluate_candidate(config_file: Path, json_file: Path | None) -> None:
+    from depth_dpt_core.config import load_config
+
+    config = load_config(config_file)
+
+    from depth_dpt_core.evaluation.candidate import evaluate_candidate
+    from depth_dpt_core.evaluation.report import table, to_json
+    from depth_dpt_core.files import write_atomically
+
+    result = evaluate_candidate(config)
+    for score in result.scores.values():
+        print(table(score))
+    print(f"wrote {result.metrics_file}")
+    print(f"wrote {result.figure}")
+    if json_file:
+        write_atomically(json_file, to_json(result.metrics))
+        print(f"wrote {json_file}")
+    if result.record.run_id:
+        from depth_dpt_core.training.tracking import log_evaluation
+
+        log_evaluation(config, result.record, result.metrics, result.figure)
+        print(f"logged to MLflow run {result.record.run_id}")
+    else:
+        print("the candidate names no MLflow run: nothing was logged", file=sys.stderr)
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    from depth_dpt_core.config import load_config
     from depth_dpt_core.export.onnx import export
 
-    artifact = export(
-        arguments.checkpoint,
-        arguments.out,
-        batch=arguments.batch,
-        source_revision=arguments.revision,
-        dataset=arguments.dataset,
-        test_data=arguments.test_data,
-    )
+    checkpoint, out, batch = arguments.checkpoint, arguments.out, arguments.batch
+    if checkpoint is None:
+        if out is not None or batch is not None:
+            raise ValueError("--out and --batch go with --checkpoint; else --config has them")
+        config = load_config(arguments.config)
+        checkpoint, out, batch = config.champion, Path(config.export.file), config.export.batch
+        if not checkpoint.exists():
+            raise ValueError(f"{checkpoint}: no champion yet, run depth-dpt promote first")
+    elif out is None:
+        raise ValueError("--checkpoint needs --out")
+    artifact = export(checkpoint, out, batch=1 if batch is None else batch)
     print(f"wrote {artifact.path} ({artifact.path.stat().st_size / 1e6:.1f} MB), verified")
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    import json
+    from dataclasses import asdict
+
+    from depth_dpt_core.benchmarks.preprocess import benchmark
+    from depth_dpt_core.files import write_atomically
+
+    result = benchmark()
+    print(result.table())
+    if arguments.json:
+        write_atomically(arguments.json, json.dumps(asdict(result), indent=1).encode())
+        print(f"wrote {arguments.json}")
+
+
+def _promote(arguments: argparse.Namespace) -> None:
+    from depth_dpt_core.config import load_config
+    from depth_dpt_core.training.promotion import promote
+
+    print(promote(load_config(arguments.config)))
+
+
+def _push(arguments: argparse.Namespace) -> None:
+    from depth_dpt_core.config import load_config
+    from depth_dpt_core.export.hub import push
+
+    print(f"published {push(load_config(arguments.config))}")
 
 
 def _predict(arguments: argparse.Namespace) -> None:

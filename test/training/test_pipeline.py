@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recipe as a stranger runs it: `dvc repro` from raw frames to a published model."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("torch", reason="needs torch: pip install '.[train]'")
+pytest.importorskip("dvc", reason="needs dvc: pip install '.[train]'")
+pytest.importorskip("embreex", reason="needs embreex: pip install '.[train]'")
+
+from hub_server import HubServer
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STAGES = ["preprocess", "train", "evaluate", "promote", "export", "push"]
+
+
+class Pipeline:
+    """A copy of the recipe with a few small rendered frames."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.training = folder / "training"
+        self.environment = {
+            **os.environ,
+            **environment,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+        }
+        self.training.mkdir()
+        for name in ("params.yaml", "dvc.yaml"):
+            shutil.copy(REPOSITORY / "training" / name, self.training)
+        shutil.copytree(
+            REPOSITORY / "depth_dpt_core",
+            folder / "depth_dpt_core",
+            ignore=shutil.ignore_patterns("__pycache__", "models"),
+        )
+        self.run("dvc", "init", "--no-scm", "-q", cwd=folder)
+        shutil.copy(REPOSITORY / ".dvcignore", folder)
+        synth = (
+            "depth-dpt synth --out data/cityscapes --scenes 20 --views 1 --width 128 --height 64"
+        )
+        self.run(*synth.split())
+        self.set(
+            labels={"canonical_focal_length": 75.0},
+            model={"encoder": "regnetx_002", "height": 64, "width": 128, "features": 16},
+            optimization={"epochs": 2, "batch_size": 4, "encoder_lr": 1e-3, "decoder_lr": 1e-3,
+                          "warmup_steps": 1, "pretrained": False, "workers": 0},
+            export={"repository": "owner/street-depth"},
+        )  # fmt: skip
+
+    def set(self, **sections: dict[str, object]) -> None:
+        path = self.training / "params.yaml"
+        content = yaml.safe_load(path.read_text())
+        for name, values in sections.items():
+            content[name].update(values)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def run(self, *command: str, cwd: Path | None = None, **environment: str):
+        return subprocess.run(
+            [sys.executable, "-m", *command] if command[0] == "dvc" else command,
+            cwd=cwd or self.training,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def repro(self, *targets: str, **environment: str) -> list[str]:
+        """Run it, and return the stages that ran."""
+        done = self.run("dvc", "repro", *targets, **environment)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return re.findall(r"Running stage '(\w+)'", done.stdout)
+
+    def file(self, name: str) -> bytes:
+        return (self.training / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_the_recipe_from_frames_to_a_published_model(tmp_path):
+    with HubServer() as hub:
+        pipeline = Pipeline(tmp_path, hub.environment(tmp_path / "home"))
+        assert pipeline.repro("export") == STAGES[:-1]
+        assert json.loads(pipeline.file("metrics.json"))["test"]["abs_rel"] > 0
+        assert json.loads(pipeline.file("promotion.json"))["promoted"] is True
+
+        refused = pipeline.run("dvc", "repro", HF_TOKEN="")
+        assert refused.returncode != 0
+        said = [line for line in refused.stderr.splitlines() if line.startswith("depth-dpt:")]
+        assert len(said) == 1
+        assert "no token" in said[0]
+        assert not (pipeline.training / "push.json").exists()
+        assert hub.repositories == {}
+
+        assert pipeline.repro() == ["push"]
+        published = hub.repositories["owner/street-depth"].files
+        assert published["depth_dpt.onnx"] == pipeline.file("models/depth_dpt.onnx")
+
+        assert pipeline.repro() == []
+
+        pipeline.set(export={"batch": 2})
+        assert pipeline.repro() == ["export", "push"]
+
+        champion = pipeline.file("models/champion.safetensors")
+        pipeline.set(loss={"far_weight": 1000.0})  # everything is sky
+        # the champion stays, and so does what was exported; metrics.json goes along to the Hub
+        assert pipeline.repro() == ["train", "evaluate", "promote", "push"]
+        decision = json.loads(pipeline.file("promotion.json"))
+        assert decision["promoted"] is False
+        assert decision["candidate"] > decision["champion"]
+        assert pipeline.file("models/champion.safetensors") == champion
+
+        pipeline.set(data={"max_depth": 60.0})
+        assert pipeline.repro() == STAGES
+        record = json.loads(pipeline.file("data/processed/dataset.json"))
+        assert record["settings"]["max_depth"] == 60.0
