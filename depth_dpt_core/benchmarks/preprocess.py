@@ -30,7 +30,7 @@ from depth_dpt_core.data.preprocessing import preprocess
 from depth_dpt_core.data.synth.dataset import SynthSettings, generate
 from depth_dpt_core.data.workers import worker_processes
 
-PAIRS = 64
+PAIRS = 96
 ROUNDS = 5
 RENDERED = SynthSettings(scenes=4, views_per_scene=2, width=2048, height=1024)
 BASELINE = "PIL, one process, 224 x 224"

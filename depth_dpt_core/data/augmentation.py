@@ -50,7 +50,7 @@ def network_transform(
             v2.RandomGrayscale(a.grey),
             v2.RandomApply([v2.GaussianBlur(3, sigma=(0.3, 1.2))], a.blur),
             SensorNoise(a.noise),
-            v2.RandomApply([v2.JPEG(a.jpeg_quality)], a.jpeg),
+            v2.RandomApply([JpegCompression(a.jpeg_quality)], a.jpeg),
             # after the colours: padding looks the same when the model is used
             Letterbox(size),
         ]
@@ -149,6 +149,25 @@ class SensorNoise(v2.Transform):  # type: ignore[misc]
         sigma = 255 * self.sigma * float(torch.rand(()))
         noisy = inpt + sigma * torch.randn(inpt.shape)
         return _like(inpt, noisy.round_().clamp_(0, 255).to(torch.uint8))
+
+
+class JpegCompression(v2.Transform):  # type: ignore[misc]
+    """Compress and decompress with a random quality; torchvision gives its own up."""
+
+    _transformed_types = (tv_tensors.Image,)
+
+    def __init__(self, quality: tuple[int, int]) -> None:
+        super().__init__()
+        self.quality = quality
+
+    def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:  # noqa: ARG002
+        """Compress the image."""
+        low, high = self.quality
+        quality = int(torch.randint(low, high + 1, ()))
+        pixels = np.ascontiguousarray(inpt.permute(1, 2, 0).numpy()[..., ::-1])
+        packed = cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, quality))[1]
+        decoded = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
+        return _like(inpt, torch.from_numpy(decoded.copy()).permute(2, 0, 1))
 
 
 def _like(original: Tensor, changed: Tensor) -> Tensor:

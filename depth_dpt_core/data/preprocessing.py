@@ -121,7 +121,7 @@ def _sole_user(out: Path) -> Iterator[None]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         ours = (out / _LOCK_FILE).exists() or (out / RECORD_FILE).exists()
-        if not ours and any(out.iterdir()):
+        if not ours and any(not path.name.startswith(".") for path in out.iterdir()):
             raise DataError(f"{out} holds other files: choose an empty folder as data.processed")
         lock.acquire()
     except Timeout as error:

@@ -33,18 +33,27 @@ def parameter_groups(model: DPT, options: OptimizationConfig) -> list[dict[str, 
     ]
 
 
+def learning_rates(options: OptimizationConfig, step: int, total: int) -> dict[str, float]:
+    """Rates of encoder and decoder at a step."""
+    factor = _rate_factor(options, step, total)
+    return {"lr_encoder": options.encoder_lr * factor, "lr_decoder": options.decoder_lr * factor}
+
+
 def set_learning_rates(
     optimizer: torch.optim.Optimizer, options: OptimizationConfig, step: int, total: int
-) -> dict[str, float]:
-    """Linear warm-up, then half a cosine down to a hundredth; returns the rates of this step."""
-    if step < options.warmup_steps:
-        factor = (step + 1) / options.warmup_steps
-    else:
-        progress = (step - options.warmup_steps) / max(1, total - options.warmup_steps)
-        factor = _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
+) -> None:
+    """Give each parameter group its rate at a step."""
+    factor = _rate_factor(options, step, total)
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
-    return {"lr_encoder": options.encoder_lr * factor, "lr_decoder": options.decoder_lr * factor}
+
+
+def _rate_factor(options: OptimizationConfig, step: int, total: int) -> float:
+    """Linear warm-up, then half a cosine down to a hundredth."""
+    if step < options.warmup_steps:
+        return (step + 1) / options.warmup_steps
+    progress = (step - options.warmup_steps) / max(1, total - options.warmup_steps)
+    return _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,7 +116,9 @@ class TrackedRun:
                 return str(known)
             network = self._config.model
             size = (network.height, network.width)
-            with mlflow.start_run(run_id=self.run_id):
+            with mlflow.start_run(run_id=self.run_id), warnings.catch_warnings():
+                # MLflow wants a signature from type hints, and has one
+                warnings.filterwarnings("ignore", message=".*type hints")
                 info = mlflow.pyfunc.log_model(
                     name="model",
                     python_model=str(_SERVED_MODEL),

@@ -7,6 +7,7 @@ import copy
 import math
 import shutil
 import time
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Event
@@ -36,6 +37,7 @@ from depth_dpt_core.revision import source_revision
 from depth_dpt_core.training.interruption import ignore_interrupts, interruption
 from depth_dpt_core.training.losses import training_loss
 from depth_dpt_core.training.optimizer import (
+    learning_rates,
     parameter_groups,
     set_learning_rates,
     update_average,
@@ -89,10 +91,15 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
     folder = run_folder(config, source.fingerprint)
     with _held(accelerator, folder), interruption() as interrupted:
         run = _Run(accelerator, config, source, folder, resume=resume)
-        run.fit(interrupted)
-        if accelerator.is_main_process:
+        try:
+            run.fit(interrupted)
             run.finish()
-        accelerator.wait_for_everyone()
+        except KeyboardInterrupt:
+            run.end_tracking("KILLED")
+            raise
+        except Exception:
+            run.end_tracking("FAILED")
+            raise
     return config.candidate
 
 
@@ -125,6 +132,8 @@ class _Run:
         torch.manual_seed(options.seed)
         model = DPT(config.model, pretrained=options.pretrained and not going_on)
         model = model.to(memory_format=torch.channels_last)
+        average = copy.deepcopy(model).eval().requires_grad_(False)
+        self.average = average.to(accelerator.device)
         optimizer = torch.optim.AdamW(parameter_groups(model, options), betas=(0.9, 0.99))
         self.model: nn.Module
         self.examples = DepthDataset(source, "val", config, augment=False)
@@ -135,7 +144,6 @@ class _Run:
             _loader(training, options, shuffle=True),
             _loader(self.examples, options, shuffle=False),
         )
-        self.average = copy.deepcopy(model).eval().requires_grad_(False)
         if not len(self.batches):
             raise ConfigError(
                 f"{len(training)} training frames are fewer than a batch of {options.batch_size} "
@@ -143,6 +151,7 @@ class _Run:
             )
         self.total_steps = options.epochs * math.ceil(len(self.batches) / options.accumulate)
         self.progress = Progress()
+        self.images_per_s = math.nan  # of this process's part of the epoch
         if going_on:
             self._restore(state_path)
         if accelerator.is_main_process:
@@ -164,15 +173,11 @@ class _Run:
 
     def _train_epoch(self, bar: tqdm[Any], interrupted: Event) -> None:
         options, progress, accelerator = self.config.optimization, self.progress, self.accelerator
-        self.batches.set_epoch(progress.epoch)
-        batches = self.batches
-        if progress.batches:
-            batches = accelerator.skip_first_batches(batches, progress.batches)
         bar.set_description(f"epoch {progress.epoch + 1}/{options.epochs}")
         started, begun_at = time.monotonic(), progress.batches
         self.model.train()
-        for batch in batches:
-            rates = set_learning_rates(self.optimizer, options, progress.step, self.total_steps)
+        for batch in self._remaining_batches():
+            set_learning_rates(self.optimizer, options, progress.step, self.total_steps)
             with accelerator.accumulate(self.model):
                 losses = self._forward(batch)
                 accelerator.backward(losses["loss"])
@@ -194,22 +199,29 @@ class _Run:
                 progress.step,
             )
             images = (progress.batches - begun_at) * options.batch_size * accelerator.num_processes
-            per_second = images / (time.monotonic() - started)
+            self.images_per_s = images / (time.monotonic() - started)
             bar.set_postfix(
                 loss=f"{losses['loss'].item():.4f}",
-                images_per_s=f"{per_second:.1f}",
+                images_per_s=f"{self.images_per_s:.1f}",
                 refresh=False,
             )
             bar.update()
             if interrupted.is_set() or progress.step % options.checkpoint_every == 0:
                 self._save()
             if interrupted.is_set():
-                if accelerator.is_main_process:
-                    self.tracked.end("KILLED")
                 raise KeyboardInterrupt
-        if accelerator.is_main_process:
-            means = {f"train_{k}": v / progress.batches for k, v in progress.sums.items()}
-            self.tracked.log({**means, **rates, "images_per_s": per_second}, progress.epoch + 1)
+
+    def _remaining_batches(self) -> Iterable[Example]:
+        """The rest of the present epoch."""
+        self.batches.set_epoch(self.progress.epoch)
+        done = self.progress.batches
+        if done == len(self.batches):  # the run was saved between training and validation
+            return []
+        if done == 0:
+            every: DataLoader[Example] = self.batches
+            return every
+        rest: DataLoader[Example] = self.accelerator.skip_first_batches(self.batches, done)
+        return rest
 
     def _forward(self, batch: Example) -> dict[str, Tensor]:
         image = batch["image"].contiguous(memory_format=torch.channels_last).float() / 255
@@ -233,6 +245,11 @@ class _Run:
         for buffer in self.average.buffers():  # normalisation statistics differ among processes
             broadcast(buffer)
         metrics = validate(self.average, self.validation, config, self.accelerator)
+        logged = {f"train_{name}": v / progress.batches for name, v in progress.sums.items()}
+        logged |= learning_rates(config.optimization, progress.step - 1, self.total_steps)
+        logged |= {f"val_{name}": value for name, value in metrics.items()}
+        if math.isfinite(self.images_per_s):
+            logged["images_per_s"] = self.images_per_s
         progress.epoch, progress.batches, progress.sums = progress.epoch + 1, 0, {}
         value = metrics[config.optimization.metric]
         improved = is_better(config.optimization.metric, value, progress.best)
@@ -245,7 +262,7 @@ class _Run:
             return
         if improved:
             save_model(self.folder / BEST_FILE, self.average, self._record())
-        self.tracked.log({f"val_{k}": v for k, v in metrics.items()}, progress.epoch)
+        self.tracked.log(logged, progress.epoch)
         pictures = sample_pictures(self.average, self.examples, config, self.accelerator.device)
         for index, picture in enumerate(pictures):
             self.tracked.log_picture(f"val_{index}", picture, progress.epoch)
@@ -257,6 +274,9 @@ class _Run:
 
     def finish(self) -> None:
         """Register the best weights, publish them as the candidate, and clear up."""
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return
         best = self.folder / BEST_FILE
         version = self.tracked.register(best)
         model, record = load_model(best)
@@ -266,6 +286,11 @@ class _Run:
         shutil.rmtree(self.folder)
         print(f"best: epoch {record.epoch}; registered as {self.config.name} version {version}")
         print(f"wrote {self.config.candidate}")
+
+    def end_tracking(self, status: str) -> None:
+        """Close the MLflow run before its time."""
+        if self.accelerator.is_main_process:
+            self.tracked.end(status)
 
     # state
 

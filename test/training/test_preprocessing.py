@@ -6,11 +6,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,43 +16,17 @@ pytest.importorskip("kornia_rs")
 pytest.importorskip("filelock")
 
 from filelock import FileLock
+from processed_data import KINDS, run, times, tree, write_config
 
-from depth_dpt_core.config import DataConfig
 from depth_dpt_core.data.cityscapes import DataError
-from depth_dpt_core.data.preprocessing import preprocess
 from depth_dpt_core.data.processed import ProcessedDataset
 from depth_dpt_ros.cli import main
-
-KINDS = ("image", "depth", "camera")
 
 
 @pytest.fixture
 def source(tmp_path):
     write_roads(tmp_path / "in", {"train": 4, "val": 2, "test": 1})
     return tmp_path / "in"
-
-
-def run(source, out, workers=1, **settings):
-    config = DataConfig(root=str(source), processed=str(out), **settings)
-    return preprocess(config, workers=workers)
-
-
-def write_config(tmp_path, **data):
-    path = tmp_path / "params.yaml"
-    path.write_text(json.dumps({"data": {"root": "in", "processed": "out", **data}}))
-    return path
-
-
-def tree(out):
-    """Content of all files but the lock."""
-    files = (path for path in out.rglob("*") if path.is_file() and path.name != ".lock")
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
-
-
-def times(out):
-    """When each frame's files were written."""
-    files = (path for kind in KINDS for path in (out / kind).rglob("*.*"))
-    return {path.relative_to(out).as_posix(): path.stat().st_mtime_ns for path in files}
 
 
 def remade(before, after):
@@ -82,10 +51,12 @@ def only(source, pattern):
 
 
 def test_holds_every_frame_of_every_split(source, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".gitkeep").touch()
     report = run(source, tmp_path / "out")
     assert report.frames == {"train": 4, "val": 2, "test": 1}
     assert (report.made, report.kept, report.removed, report.unusable) == (7, 0, 0, [])
-    assert len(tree(tmp_path / "out")) == 3 * 7 + 1
+    assert len(tree(tmp_path / "out")) == 3 * 7 + 1 + 1
     content = record(tmp_path / "out")
     assert content["settings"] == {"width": 1024, "max_depth": 80.0}
     assert [len(content["frames"][split]) for split in ("train", "val", "test")] == [4, 2, 1]
@@ -338,88 +309,3 @@ def test_a_folder_in_use_is_left_alone(source, tmp_path, capsys):
     assert "another process" in line
     assert tree(tmp_path / "out") == before
     assert run(source, tmp_path / "out", width=64).made == 7  # free again
-
-
-def start(tmp_path):
-    return subprocess.Popen(
-        [
-            sys.executable, "-m", "depth_dpt_ros.cli", "preprocess",
-            "--config", str(write_config(tmp_path, width=300)), "--workers", "2",
-        ],
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory):
-    """A source of many frames, and what an undisturbed run makes of it."""
-    root = tmp_path_factory.mktemp("many")
-    write_roads(root / "in", {"train": 44, "val": 4}, width=700, height=350)
-    run(root / "in", root / "whole", width=300)
-    return root
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("frames", [0, 1, 20])
-def test_a_killed_run_is_finished_by_the_next(many, tmp_path, frames):
-    (tmp_path / "in").symlink_to(many / "in")
-    out = tmp_path / "out"
-    process = start(tmp_path)
-    until = time.monotonic() + 60
-    while len(list(out.glob("camera/*/*/[!.]*"))) < frames or not (out / ".lock").exists():
-        assert time.monotonic() < until
-        assert process.poll() is None
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    process.kill()
-    process.wait()
-    until = time.monotonic() + 20
-    while any(is_running(child) for child in children):  # else they would go on writing
-        assert time.monotonic() < until
-    process.communicate()
-    assert not (out / "dataset.json").exists()
-    before = times(out)
-    whole = {path for path in before if path.startswith("camera") and "/." not in path}
-    report = run(many / "in", out, width=300)
-    assert (report.kept, report.made) == (len(whole), 48 - len(whole))
-    assert report.kept >= frames
-    assert tree(out) == tree(many / "whole")
-    after = times(out)
-    assert all(after[path] == before[path] for path in whole)
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-@pytest.mark.slow
-def test_an_interrupt_ends_it_quietly_and_the_next_run_goes_on(many, tmp_path):
-    (tmp_path / "in").symlink_to(many / "in")
-    process = start(tmp_path)
-    while len(list((tmp_path / "out").glob("camera/*/*/[!.]*"))) < 5:
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err.splitlines()[-1] == "interrupted"
-    assert "Traceback" not in err
-    assert run(many / "in", tmp_path / "out", width=300).kept >= 5
-    assert tree(tmp_path / "out") == tree(many / "whole")
-
-
-@pytest.mark.slow
-def test_two_runs_at_once_do_not_harm_each_other(many, tmp_path):
-    (tmp_path / "in").symlink_to(many / "in")
-    processes = [start(tmp_path), start(tmp_path)]
-    errors = [process.communicate(timeout=100)[1] for process in processes]
-    codes = [process.returncode for process in processes]
-    assert 0 in codes
-    for code, error in zip(codes, errors, strict=True):
-        # both succeed where one happens to start after the other's end
-        assert code == 0 or "another process" in error
-    assert tree(tmp_path / "out") == tree(many / "whole")

@@ -34,6 +34,7 @@ from depth_dpt_core.training.promotion import PromotionError, promote  # noqa: E
 from depth_dpt_core.training.tracking import TrackedRun  # noqa: E402
 from depth_dpt_ros.cli import main  # noqa: E402
 
+pytestmark = pytest.mark.slow  # each weighs real models in a real registry
 MODEL = {"encoder": "regnetx_002", "height": 64, "width": 128, "features": 16}
 
 
@@ -217,7 +218,6 @@ def test_promotion_killed_before_the_registry_is_told_changes_nothing(config, mo
     assert promote(config).promoted
 
 
-@pytest.mark.slow
 def test_two_promotions_at_once_leave_one_champion_everywhere(config):
     offer(config, GOOD)
     promote(config)
@@ -264,7 +264,6 @@ def test_an_unreachable_server_is_one_line(tmp_path, roads, capsys, monkeypatch)
     assert error.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_a_real_server_tracks_registers_and_promotes(tmp_path, roads):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -29,8 +29,10 @@ from depth_dpt_core.data.preprocessing import preprocess  # noqa: E402
 from depth_dpt_core.metrics import METRIC_NAMES  # noqa: E402
 from depth_dpt_core.model.checkpoint import load_model, read_record  # noqa: E402
 from depth_dpt_core.model.dpt import DPT  # noqa: E402
+from depth_dpt_core.training import trainer  # noqa: E402
 from depth_dpt_core.training.run_state import read_state  # noqa: E402
 from depth_dpt_core.training.trainer import train  # noqa: E402
+from depth_dpt_core.training.validation import validate  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STILL = {"flip": 0.0, "zoom": [1.0, 1.0], "letterbox": 0.0, "brightness": 0.0, "contrast": 0.0,
@@ -163,6 +165,7 @@ def test_a_finished_run_leaves_its_best_weights_and_their_record(tmp_path, roads
     assert state_of(tmp_path) is None  # nothing to resume
 
 
+@pytest.mark.slow
 def test_the_weights_depend_on_the_seed_and_on_nothing_else(tmp_path, roads):
     first, again, other = (
         run(tmp_path / name, roads, optimization={"epochs": 1, "seed": seed, "workers": workers})
@@ -191,6 +194,27 @@ def test_a_killed_run_resumes_to_the_very_weights_of_an_uninterrupted_one(tmp_pa
     for name in ("val_abs_rel", "train_loss"):
         ours, theirs = history(tmp_path / "killed", name), history(tmp_path / "whole", name)
         assert dict(enumerate(ours[-len(theirs) :])) == pytest.approx(dict(enumerate(theirs)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_run_killed_between_training_and_validation_resumes(tmp_path, roads, monkeypatch, epoch):
+    """The state then stands at the very end of an epoch."""
+    calls = iter(range(1, 9))
+
+    def die(*arguments):
+        if next(calls) == epoch:
+            raise KeyboardInterrupt
+        return validate(*arguments)
+
+    monkeypatch.setattr(trainer, "validate", die)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", roads)
+    monkeypatch.undo()
+    resumed = run(tmp_path / "killed", roads, resume=True)
+    assert different(resumed, run(tmp_path / "whole", roads)) == []
+    for name in ("train_loss", "lr_decoder"):
+        assert history(tmp_path / "killed", name) == history(tmp_path / "whole", name)
 
 
 @pytest.mark.slow
@@ -266,13 +290,15 @@ def test_two_processes_step_as_one_with_their_batches_together(tmp_path, roads):
     torch.testing.assert_close(two["head.out.bias"], one["head.out.bias"], atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_training_stops_early_without_improvement(tmp_path, roads):
     still = {"epochs": 50, "patience": 2, "encoder_lr": 0.0, "decoder_lr": 0.0}
     best = read_record(run(tmp_path, roads, optimization=still)).epoch
     assert len(history(tmp_path, "val_abs_rel")) == best + 2 < 50
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
 @pytest.mark.parametrize("form", ["log", "reference"])
 def test_every_form_and_precision_trains(tmp_path, roads, precision, form):
     options = {"epochs": 1, "precision": precision}
@@ -280,13 +306,7 @@ def test_every_form_and_precision_trains(tmp_path, roads, precision, form):
     assert np.isfinite(history(tmp_path, "train_loss")).all()
 
 
-def test_fp16_needs_a_gpu(tmp_path, roads):
-    if torch.cuda.is_available():
-        pytest.skip("there is one")
-    with pytest.raises(ValueError, match="fp16 mixed precision requires a GPU"):
-        run(tmp_path, roads, optimization={"precision": "fp16"})
-
-
+@pytest.mark.slow
 def test_frames_without_any_valid_depth_do_no_harm(tmp_path):
     write_roads(tmp_path / "raw", {"train": 8, "val": 2})
     for path in sorted((tmp_path / "raw/disparity/train").rglob("*.png"))[:6]:
@@ -301,6 +321,7 @@ def test_frames_without_any_valid_depth_do_no_harm(tmp_path):
         assert torch.isfinite(value).all(), name
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_resumed_to_itself_and_begun_anew_without_resume(tmp_path, roads):
     weights = run(tmp_path, roads)
     before = weights.read_bytes()
@@ -310,6 +331,7 @@ def test_a_finished_run_is_resumed_to_itself_and_begun_anew_without_resume(tmp_p
     assert read_record(weights).run_id != run_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"epochs": 4}, {"seed": 1}, {"batch_size": 3}])
 def test_another_recipe_is_another_run(tmp_path, roads, change, capsys):
     first = read_record(run(tmp_path, roads)).run_id
@@ -362,3 +384,6 @@ def test_data_made_for_another_range_is_refused(tmp_path, roads):
 def test_a_diverging_run_says_so(tmp_path, roads):
     with pytest.raises(RuntimeError, match="training has diverged"):
         run(tmp_path, roads, optimization={"decoder_lr": 1e30, "warmup_steps": 0})
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.get_experiment_by_name("depth_dpt").experiment_id
+    assert [run.info.status for run in client.search_runs([experiment])] == ["FAILED"]
