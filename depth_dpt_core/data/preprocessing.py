@@ -37,7 +37,6 @@ from depth_dpt_core.data.workers import worker_processes
 from depth_dpt_core.files import write_atomically
 
 SPLITS = ("train", "val", "test")
-REQUIRED_SPLITS = ("train", "val")
 
 _LOCK_FILE = ".lock"
 _FOLDERS = ("image", "depth", "camera")
@@ -78,8 +77,8 @@ def preprocess(config: DataConfig, *, workers: int) -> PreprocessReport:
         workers: processes to use; 1 does all work in this one.
 
     Raises:
-        DataError: train or val has no usable frame, the output folder cannot be written to, or
-            it holds something else.
+        DataError: there are no images, a split has no usable frame, the output folder cannot be
+            written to, or it holds something else.
         RuntimeError: another process is at work in the output folder.
     """
     if workers < 1:
@@ -93,25 +92,28 @@ def preprocess(config: DataConfig, *, workers: int) -> PreprocessReport:
 def _list_all(root: Path, rig: StereoRig) -> Listing:
     samples: list[Sample] = []
     unusable: list[Unusable] = []
+    absent: list[DataError] = []
     for split in SPLITS:
         try:
             listing = list_split(root, split, rig)
-        except DataError:
-            if split in REQUIRED_SPLITS:
-                raise
+        except DataError as error:
+            absent.append(error)
             continue
         samples += listing.samples
         unusable += listing.unusable
+    if len(absent) == len(SPLITS):
+        raise absent[0]
     _require_frames([sample.name for sample in samples], unusable)
     return Listing(samples, unusable)
 
 
 def _require_frames(names: Iterable[str], unusable: list[Unusable]) -> None:
-    present = {name.partition("/")[0] for name in names}
-    for split in REQUIRED_SPLITS:
-        if split not in present:
-            first = next(it for it in unusable if it.name.startswith(f"{split}/"))
-            raise DataError(f"split {split} has no usable frame; {first.name}: {first.reason}")
+    """Refuse a split of which nothing is left."""
+    usable = {name.partition("/")[0] for name in names}
+    for frame in unusable:
+        split = frame.name.partition("/")[0]
+        if split not in usable:
+            raise DataError(f"split {split} has no usable frame; {frame.name}: {frame.reason}")
 
 
 @contextmanager

@@ -84,6 +84,8 @@ def read_record(path: Path) -> TrainingRecord:
     try:
         with safe_open(str(path), framework="pt") as file:
             return _record(file.metadata())
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: run depth-dpt train first") from error
     except _UNREADABLE as error:
         raise CheckpointError(f"{path}: not a checkpoint of this program ({error})") from error
 
@@ -100,6 +102,8 @@ def load_model(path: Path) -> tuple[DPT, TrainingRecord]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         model = DPT(DPTConfig(**record.recipe["model"]))
         model.load_state_dict(tensors)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: run depth-dpt train first") from error
     except _UNREADABLE as error:
         reason = str(error).partition("\n")[0]  # torch lists every tensor
         raise CheckpointError(f"{path}: not a checkpoint of this program ({reason})") from error

@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from numpy.typing import NDArray
+from sqlalchemy.exc import SQLAlchemyError
 
 from depth_dpt_core.config import TrainingConfig
 from depth_dpt_core.frames import street_frames
@@ -26,6 +27,7 @@ from depth_dpt_core.model.checkpoint import TrainingRecord
 from depth_dpt_core.preprocess import Geometry
 
 CHAMPION = "champion"
+_SQLITE = "sqlite:///"
 _VERSION_TAG = "model_version"
 _SERVED_MODEL = Path(__file__).with_name("served_model.py")
 _REQUIREMENTS = ["depth_dpt_ros", "torch", "torchvision", "timm", "safetensors", "mlflow"]
@@ -43,12 +45,20 @@ def tracking(config: TrainingConfig) -> Iterator[mlflow.MlflowClient]:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        if uri.startswith(_SQLITE):
+            _check_writable(Path(uri.removeprefix(_SQLITE)))
         mlflow.set_tracking_uri(uri)
         yield mlflow.MlflowClient()
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         raise TrackingError(f"MLflow at {uri}: {str(error).splitlines()[0]}") from error
+
+
+def _check_writable(database: Path) -> None:
+    """Find out at once: MLflow would try again for minutes."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    for path in (database.parent, database):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise TrackingError(f"{path} cannot be written to; tracking.uri keeps MLflow there")
 
 
 class TrackedRun:
@@ -173,8 +183,8 @@ def _experiment(client: mlflow.MlflowClient, config: TrainingConfig) -> str:
     if known is not None:
         return str(known.experiment_id)
     location = None
-    if uri.startswith("sqlite:///"):  # else MLflow would take a folder under the working directory
-        location = Path(uri.removeprefix("sqlite:///")).with_name("mlartifacts").as_uri()
+    if uri.startswith(_SQLITE):  # else MLflow would take a folder under the working directory
+        location = Path(uri.removeprefix(_SQLITE)).with_name("mlartifacts").as_uri()
     try:
         return str(client.create_experiment(name, artifact_location=location))
     except MlflowException:  # another run was faster

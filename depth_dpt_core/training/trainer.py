@@ -77,6 +77,9 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
             f"{config.data.processed} was made with data.max_depth {source.max_depth:g}, the "
             f"configuration says {config.data.max_depth:g}: run depth-dpt preprocess"
         )
+    for split in ("train", "val"):
+        if not source.frames(split):
+            raise ConfigError(f"{config.data.processed}: split {split} has no frames")
     if resume and _is_finished(config, source):
         print(f"{config.candidate}: this run is finished already", flush=True)
         return config.candidate

@@ -138,7 +138,6 @@ def described(about):
 
 SMALL = {"encoder": CONV, "height": 64, "width": 64, "features": 16, "output": "exp"}
 NO_RECORD = {
-    "no file": lambda path: None,
     "empty": lambda path: path.write_bytes(b""),
     "a folder": lambda path: path.mkdir(),
     "other bytes": lambda path: path.write_bytes(b"PK\x03\x04 a pickle perhaps"),
@@ -203,3 +202,11 @@ def test_a_truncated_checkpoint_is_refused(tmp_path, lost):
     for read in (load_model, read_record):
         with pytest.raises(CheckpointError, match=r"odd\.safetensors"):
             read(path)
+
+
+def test_a_missing_checkpoint_is_named_with_what_makes_it(tmp_path):
+    for read in (read_record, load_model):
+        with pytest.raises(
+            CheckpointError, match="is missing: run depth-dpt train"
+        ):
+            read(tmp_path / "absent.safetensors")
