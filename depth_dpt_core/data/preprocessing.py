@@ -34,7 +34,7 @@ from depth_dpt_core.data.cityscapes import (
 from depth_dpt_core.data.frame_files import FrameRecord, Job, make_frame, read_record
 from depth_dpt_core.data.processed import RECORD_FILE, VERSION, ProcessedSample
 from depth_dpt_core.data.workers import worker_processes
-from depth_dpt_core.files import write_atomically
+from depth_dpt_core.files import sha256_of, write_atomically
 
 SPLITS = ("train", "val", "test")
 
@@ -192,8 +192,15 @@ def _identity(sample: Sample, config: DataConfig) -> str:
         status = path.stat() if path.exists() else None
         files.append([path.name, status and status.st_size, status and status.st_mtime_ns])
     rig = asdict(sample.camera) if isinstance(sample.camera, StereoRig) else None
-    content = [VERSION, config.width, config.max_depth, rig, files]
+    content = [_code_digest(), config.width, config.max_depth, rig, files]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+@functools.cache
+def _code_digest() -> str:
+    """Digest of the code that decides what a frame's files hold."""
+    names = ("cityscapes.py", "frame_files.py", "processed.py")
+    return "".join(sha256_of(Path(__file__).with_name(name)) for name in names)
 
 
 def _stale_files(out: Path, samples: list[Sample]) -> list[Path]:
@@ -221,7 +228,7 @@ def _remove(out: Path, files: list[Path]) -> None:
 
 
 def _fingerprint(records: dict[str, FrameRecord]) -> str:
-    """Digest of names and contents, the same on every machine."""
+    """Digest of names and contents: the same files, the same digest."""
     digest = hashlib.sha256()
     for name, it in sorted(records.items()):
         content = [name, it.image_sha256, it.depth_sha256, it.fx, it.fy, it.cx, it.cy]

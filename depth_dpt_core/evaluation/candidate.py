@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from depth_dpt_core.evaluation.figure import draw_error_by_distance
 from depth_dpt_core.evaluation.protocols import PROTOCOLS
 from depth_dpt_core.evaluation.report import to_json
 from depth_dpt_core.evaluation.score import SplitScore, score_split
-from depth_dpt_core.files import write_atomically
+from depth_dpt_core.files import sha256_of, write_atomically
 from depth_dpt_core.model.checkpoint import TrainingRecord, read_record
 
 SPLITS = ("val", "test")
@@ -50,7 +49,7 @@ def evaluate_candidate(config: TrainingConfig) -> CandidateEvaluation:
         )
     root, rig = Path(config.data.root), StereoRig(config.data.baseline, config.data.focal_length)
     record = read_record(config.candidate)
-    digest = hashlib.sha256(config.candidate.read_bytes()).hexdigest()
+    digest = sha256_of(config.candidate)
     for split in SPLITS:  # before the work rather than after half of it
         list_split(root, split, rig)
     estimator = estimator_of(config.candidate)
@@ -67,6 +66,7 @@ def evaluate_candidate(config: TrainingConfig) -> CandidateEvaluation:
         for split in SPLITS
     }
     content = _metrics(scores, first.name)
+    content["settings"] = validation_settings(config)
     content["model"] = {"name": record.name, "run_id": record.run_id, "sha256": digest}
     folder = Path(config.file).parent
     metrics_file, figure = folder / METRICS_FILE, folder / FIGURE_FILE
@@ -77,6 +77,16 @@ def evaluate_candidate(config: TrainingConfig) -> CandidateEvaluation:
     )
     write_atomically(metrics_file, to_json(content))
     return CandidateEvaluation(record, scores, content, metrics_file, figure)
+
+
+def validation_settings(config: TrainingConfig) -> dict[str, Any]:
+    """What the figures that decide depend on, beside the model and the frames."""
+    return {
+        "protocol": config.evaluation.protocols[0],
+        "max_depth": config.data.max_depth,
+        "baseline": config.data.baseline,
+        "focal_length": config.data.focal_length,
+    }
 
 
 def _metrics(scores: dict[str, SplitScore], first: str) -> dict[str, Any]:

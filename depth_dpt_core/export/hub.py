@@ -16,7 +16,6 @@ from depth_dpt_core.export.model_card import model_card
 from depth_dpt_core.files import write_atomically
 
 RECEIPT = "push.json"
-METRICS = "metrics.json"
 _NAMED_DIGITS = 12  # of the content's hash, in the tag
 # the first of them: what the client's HTTP library raises by itself (requests, httpx or httpx2)
 _FAILURES: tuple[type[Exception], ...] = (
@@ -32,7 +31,7 @@ class HubError(RuntimeError):
 
 
 def push(config: TrainingConfig) -> str:
-    """Publish the exported model, its card and its evaluation in one commit, and tag it.
+    """Publish the exported model and its card in one commit, and tag it.
 
     The tag is named after the ONNX file's content, so that it can be pinned. What the repository
     already holds makes no new commit. Only after success is the receipt `push.json` written
@@ -57,8 +56,6 @@ def push(config: TrainingConfig) -> str:
     if spec.sibling and (sibling := model.with_name(spec.sibling)).is_file():
         _read_whole(sibling)
         files.append(sibling)
-    if _scores(folder / METRICS, spec):
-        files.append(folder / METRICS)
     if get_token() is None:
         raise HubError("no token for the Hugging Face Hub: run `hf auth login` or set HF_TOKEN")
 
@@ -76,15 +73,6 @@ def push(config: TrainingConfig) -> str:
     }
     write_atomically(folder / RECEIPT, (json.dumps(receipt, indent=1) + "\n").encode())
     return commit.commit_url
-
-
-def _scores(evaluation: Path, spec: ModelSpec) -> bool:
-    """Whether an evaluation is there and of this model, not of a candidate that came later."""
-    try:
-        test = json.loads(evaluation.read_text())["test"]
-        return bool(spec.metrics) and spec.metrics.items() <= test.items()
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return False
 
 
 def _read_whole(path: Path) -> ModelSpec:

@@ -12,6 +12,10 @@ Departures from the original design (ReLU output in metres), with their reasons:
 * the last convolution of a fusion block is 1x1 and stands before the upsampling: the two commute,
   and this order does a quarter of the work.
 * convolutional encoders are accepted beside vision transformers.
+
+Kept from the original design, though the DPT of the paper does otherwise: batch normalisation in
+plain fusion blocks without residual units, and the readout token left aside. Neither was measured
+against the paper's form here.
 """
 
 from __future__ import annotations

@@ -11,13 +11,22 @@ from threading import Event, current_thread, main_thread
 
 @contextmanager
 def interruption() -> Iterator[Event]:
-    """An event that SIGINT and SIGTERM set, so that work can end where it is safe."""
+    """An event that SIGINT and SIGTERM set, so that work can end where it is safe.
+
+    A second signal raises KeyboardInterrupt at once.
+    """
     event = Event()
     if current_thread() is not main_thread():
         yield event  # only the main thread may have handlers
         return
+
+    def handle(*_: object) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: event.set()) for number in numbers}
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield event
     finally:

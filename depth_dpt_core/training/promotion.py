@@ -19,12 +19,19 @@ from mlflow.exceptions import MlflowException
 
 from depth_dpt_core.config import TrainingConfig
 from depth_dpt_core.data.cityscapes import StereoRig
+from depth_dpt_core.evaluation.candidate import validation_settings
 from depth_dpt_core.evaluation.checkpoint import estimator_of
 from depth_dpt_core.evaluation.score import score_split
-from depth_dpt_core.files import replacing, sha256_of, write_atomically
+from depth_dpt_core.files import sha256_of, write_atomically
 from depth_dpt_core.locking import only_one_at
 from depth_dpt_core.metrics import METRIC_NAMES, is_better
-from depth_dpt_core.model.checkpoint import TrainingRecord, load_model, read_record, save_model
+from depth_dpt_core.model.checkpoint import (
+    CheckpointError,
+    TrainingRecord,
+    load_model,
+    read_record,
+    save_model,
+)
 from depth_dpt_core.training.tracking import CHAMPION, model_version_of_run, tracking
 
 _PATIENCE = 3600.0  # s to wait for another promotion to end
@@ -64,7 +71,7 @@ def promote(config: TrainingConfig) -> Decision:
     """
     record = read_record(config.candidate)
     folder = Path(config.file).parent
-    result = _evaluation_of(config.candidate, folder / "metrics.json")
+    result = _evaluation_of(config, folder / "metrics.json")
     with only_one_at(config.champion, wait=_PATIENCE), tracking(config) as client:
         champion = _present_champion(config, client)
         decision = _decide(config, record, champion, float(result["val"][config.promotion.metric]))
@@ -77,14 +84,16 @@ def promote(config: TrainingConfig) -> Decision:
     return decision
 
 
-def _evaluation_of(candidate: Path, path: Path) -> dict[str, Any]:
+def _evaluation_of(config: TrainingConfig, path: Path) -> dict[str, Any]:
     try:
         result: dict[str, Any] = json.loads(path.read_text())
-        scored = result["model"]["sha256"]
+        scored, settings = result["model"]["sha256"], result["settings"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PromotionError(f"{path}: no evaluation, run depth-dpt evaluate first") from error
-    if sha256_of(candidate) != scored:
+    if sha256_of(config.candidate) != scored:
         raise PromotionError(f"{path}: scores another model, run depth-dpt evaluate first")
+    if settings != validation_settings(config):
+        raise PromotionError(f"{path}: scored with other settings, run depth-dpt evaluate first")
     return result
 
 
@@ -129,8 +138,14 @@ def _present_champion(
     config: TrainingConfig, client: mlflow.MlflowClient
 ) -> TrainingRecord | None:
     """The champion's record, its file brought in line with the registry."""
-    local = read_record(config.champion) if config.champion.exists() else None
     version = _aliased(config, client)
+    local = None
+    if config.champion.exists():
+        try:
+            local = read_record(config.champion)
+        except CheckpointError:
+            if version is None:
+                raise
     if version is None or (local is not None and local.run_id == version.run_id):
         return local
     metrics = client.get_run(str(version.run_id)).data.metrics
@@ -156,11 +171,10 @@ def _aliased(config: TrainingConfig, client: mlflow.MlflowClient) -> ModelVersio
 
 
 def _install(config: TrainingConfig, client: mlflow.MlflowClient, record: TrainingRecord) -> None:
-    version = model_version_of_run(client, record.run_id)
+    version = model_version_of_run(client, config.name, record.run_id)
     if version is None:
         raise PromotionError(f"run {record.run_id} has no registered model: train again")
     model, _ = load_model(config.candidate)
-    with replacing(config.champion) as temporary:
-        save_model(temporary, model, record)
-        # killed from here on, the next promotion brings the file in line
-        client.set_registered_model_alias(config.name, CHAMPION, version)
+    client.set_registered_model_alias(config.name, CHAMPION, version)
+    # killed from here on, the next promotion brings the file in line
+    save_model(config.champion, model, record)

@@ -23,6 +23,7 @@ BEST_FILE = "best.safetensors"
 class Progress:
     """How far a run has come."""
 
+    processes: int  # that share the run
     run_id: str = ""  # MLflow's
     epoch: int = 0  # finished epochs
     batches: int = 0  # batches of the present epoch that are done
@@ -47,14 +48,14 @@ def write_state(path: Path, progress: Progress, parts: dict[str, Any]) -> None:
         torch.save({"progress": asdict(progress), **parts}, temporary)
 
 
-def read_state(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
+def read_state(path: Path) -> tuple[Progress, dict[str, Any]]:
     """Read progress and the state dictionaries.
 
     Raises:
         ConfigError: not the state of a run.
     """
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         return Progress(**state.pop("progress")), state
     except (OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, RuntimeError,
             pickle.UnpicklingError) as error:  # fmt: skip

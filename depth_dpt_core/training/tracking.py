@@ -28,7 +28,6 @@ from depth_dpt_core.preprocess import Geometry
 
 CHAMPION = "champion"
 _SQLITE = "sqlite:///"
-_VERSION_TAG = "model_version"
 _SERVED_MODEL = Path(__file__).with_name("served_model.py")
 _REQUIREMENTS = ["depth_dpt_ros", "torch", "torchvision", "timm", "safetensors", "mlflow"]
 
@@ -121,9 +120,9 @@ class TrackedRun:
         A run registers once: asked again, after an interruption, it answers what it has.
         """
         with tracking(self._config) as client:
-            known = client.get_run(self.run_id).data.tags.get(_VERSION_TAG)
+            known = model_version_of_run(client, self._config.name, self.run_id)
             if known is not None:
-                return str(known)
+                return known
             network = self._config.model
             size = (network.height, network.width)
             with mlflow.start_run(run_id=self.run_id), warnings.catch_warnings():
@@ -138,9 +137,7 @@ class TrackedRun:
                     pip_requirements=_REQUIREMENTS,
                     registered_model_name=self._config.name,
                 )
-            version = str(info.registered_model_version)
-            client.set_tag(self.run_id, _VERSION_TAG, version)
-            return version
+            return str(info.registered_model_version)
 
     def end(self, status: str) -> None:
         """Close the run as FINISHED, FAILED or KILLED."""
@@ -171,10 +168,10 @@ def log_evaluation(
         client.log_artifact(record.run_id, str(figure))
 
 
-def model_version_of_run(client: mlflow.MlflowClient, run_id: str) -> str | None:
+def model_version_of_run(client: mlflow.MlflowClient, name: str, run_id: str) -> str | None:
     """Version under which a run's model is registered."""
-    found: str | None = client.get_run(run_id).data.tags.get(_VERSION_TAG)
-    return found
+    found = client.search_model_versions(f"name='{name}' and run_id='{run_id}'")
+    return str(found[0].version) if found else None
 
 
 def _experiment(client: mlflow.MlflowClient, config: TrainingConfig) -> str:

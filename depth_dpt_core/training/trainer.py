@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
-from accelerate.utils import broadcast
+from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -23,6 +23,7 @@ from tqdm import tqdm
 from depth_dpt_core.config import ConfigError, OptimizationConfig, TrainingConfig
 from depth_dpt_core.data.dataset import DepthDataset, Example
 from depth_dpt_core.data.processed import ProcessedDataset
+from depth_dpt_core.files import remove_abandoned
 from depth_dpt_core.locking import only_one_at
 from depth_dpt_core.metrics import is_better
 from depth_dpt_core.model.checkpoint import (
@@ -80,7 +81,8 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
     for split in ("train", "val"):
         if not source.frames(split):
             raise ConfigError(f"{config.data.processed}: split {split} has no frames")
-    if resume and _is_finished(config, source):
+    folder = run_folder(config, source.fingerprint)
+    if resume and not (folder / STATE_FILE).exists() and _is_finished(config, source):
         print(f"{config.candidate}: this run is finished already", flush=True)
         return config.candidate
     accelerator = Accelerator(
@@ -91,7 +93,6 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
         ),
         cpu=not torch.cuda.is_available(),
     )
-    folder = run_folder(config, source.fingerprint)
     with _held(accelerator, folder), interruption() as interrupted:
         run = _Run(accelerator, config, source, folder, resume=resume)
         try:
@@ -125,6 +126,8 @@ class _Run:
         self.revision = source_revision()
         state_path = folder / STATE_FILE
         going_on = state_path.exists()
+        if len(set(gather_object([going_on]))) > 1:
+            raise ConfigError(f"{folder} must be on a disk that all machines of a run share")
         if going_on and not resume:
             raise ConfigError(
                 f"{folder} holds this run, interrupted: go on with --resume, or remove it"
@@ -140,25 +143,29 @@ class _Run:
         optimizer = torch.optim.AdamW(parameter_groups(model, options), betas=(0.9, 0.99))
         self.model: nn.Module
         self.examples = DepthDataset(source, "val", config, augment=False)
-        training = DepthDataset(source, "train", config, augment=True)
+        self.training = DepthDataset(source, "train", config, augment=True)
         self.model, self.optimizer, self.batches, self.validation = accelerator.prepare(
             model,
             optimizer,
-            _loader(training, options, shuffle=True),
+            _loader(self.training, options, shuffle=True),
             _loader(self.examples, options, shuffle=False),
         )
         if not len(self.batches):
             raise ConfigError(
-                f"{len(training)} training frames are fewer than a batch of {options.batch_size} "
+                f"{len(self.training)} training frames are fewer than "
+                f"a batch of {options.batch_size} "
                 f"for each of {accelerator.num_processes} processes"
             )
         self.total_steps = options.epochs * math.ceil(len(self.batches) / options.accumulate)
-        self.progress = Progress()
+        self.progress = Progress(processes=accelerator.num_processes)
         self.images_per_s = math.nan  # of this process's part of the epoch
         if going_on:
             self._restore(state_path)
         if accelerator.is_main_process:
+            for name in (STATE_FILE, BEST_FILE):
+                remove_abandoned(folder / name)
             self.tracked = self._track()
+            self._save()  # from here on the MLflow run can be found again
 
     def fit(self, interrupted: Event) -> None:
         """Train, validate and keep the best, epoch after epoch."""
@@ -190,8 +197,9 @@ class _Run:
                 self.optimizer.step()
                 self.optimizer.zero_grad()
             progress.batches += 1
-            for name, value in losses.items():
-                progress.sums[name] = progress.sums.get(name, 0.0) + value.item()
+            values = dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True))
+            for name, value in values.items():
+                progress.sums[name] = progress.sums.get(name, 0.0) + value
             if not accelerator.sync_gradients:
                 continue
             progress.step += 1
@@ -204,19 +212,23 @@ class _Run:
             images = (progress.batches - begun_at) * options.batch_size * accelerator.num_processes
             self.images_per_s = images / (time.monotonic() - started)
             bar.set_postfix(
-                loss=f"{losses['loss'].item():.4f}",
+                loss=f"{values['loss']:.4f}",
                 images_per_s=f"{self.images_per_s:.1f}",
                 refresh=False,
             )
             bar.update()
-            if interrupted.is_set() or progress.step % options.checkpoint_every == 0:
-                self._save()
             if interrupted.is_set():
+                accelerator.set_trigger()
+            ending = accelerator.check_trigger()  # all processes at the same step
+            if ending or progress.step % options.checkpoint_every == 0:
+                self._save()
+            if ending:
                 raise KeyboardInterrupt
 
     def _remaining_batches(self) -> Iterable[Example]:
         """The rest of the present epoch."""
         self.batches.set_epoch(self.progress.epoch)
+        self.training.set_epoch(self.progress.epoch)  # accelerate forgets it where it shards
         done = self.progress.batches
         if done == len(self.batches):  # the run was saved between training and validation
             return []
@@ -286,6 +298,7 @@ class _Run:
         with only_one_at(self.config.candidate, wait=_WRITING):
             save_model(self.config.candidate, model, record)
         self.tracked.end("FINISHED")
+        (self.folder / STATE_FILE).unlink()  # first: without it there is nothing to resume
         shutil.rmtree(self.folder)
         print(f"best: epoch {record.epoch}; registered as {self.config.name} version {version}")
         print(f"wrote {self.config.candidate}")
@@ -330,7 +343,12 @@ class _Run:
         write_state(self.folder / STATE_FILE, self.progress, parts)
 
     def _restore(self, path: Path) -> None:
-        self.progress, parts = read_state(path, self.accelerator.device)
+        self.progress, parts = read_state(path)
+        if self.progress.processes != self.accelerator.num_processes:
+            raise ConfigError(
+                f"{path} is of a run of {self.progress.processes} processes, "
+                f"not {self.accelerator.num_processes}: resume it with as many"
+            )
         self.accelerator.unwrap_model(self.model).load_state_dict(parts["model"])
         self.average.load_state_dict(parts["average"])
         self.optimizer.load_state_dict(parts["optimizer"])

@@ -206,7 +206,5 @@ def test_a_truncated_checkpoint_is_refused(tmp_path, lost):
 
 def test_a_missing_checkpoint_is_named_with_what_makes_it(tmp_path):
     for read in (read_record, load_model):
-        with pytest.raises(
-            CheckpointError, match="is missing: run depth-dpt train"
-        ):
+        with pytest.raises(CheckpointError, match="is missing: run depth-dpt train"):
             read(tmp_path / "absent.safetensors")

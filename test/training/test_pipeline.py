@@ -20,6 +20,8 @@ pytest.importorskip("embreex", reason="needs embreex: pip install '.[train]'")
 
 from hub_server import HubServer
 
+from depth_dpt_core.config import load_config
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 STAGES = ["preprocess", "train", "evaluate", "promote", "export", "push"]
 
@@ -111,8 +113,7 @@ def test_the_recipe_from_frames_to_a_published_model(tmp_path):
 
         champion = pipeline.file("models/champion.safetensors")
         pipeline.set(loss={"far_weight": 1000.0})  # everything is sky
-        # the champion stays, and so does what was exported; metrics.json goes along to the Hub
-        assert pipeline.repro() == ["train", "evaluate", "promote", "push"]
+        assert pipeline.repro() == ["train", "evaluate", "promote"]  # the champion stays
         decision = json.loads(pipeline.file("promotion.json"))
         assert decision["promoted"] is False
         assert decision["candidate"] > decision["champion"]
@@ -122,3 +123,13 @@ def test_the_recipe_from_frames_to_a_published_model(tmp_path):
         assert pipeline.repro() == STAGES
         record = json.loads(pipeline.file("data/processed/dataset.json"))
         assert record["settings"]["max_depth"] == 60.0
+
+
+def test_every_setting_that_decides_the_weights_is_a_parameter_of_train():
+    declared = yaml.safe_load((REPOSITORY / "training/dvc.yaml").read_text())
+    parameters = declared["stages"]["train"]["params"]
+    recipe = load_config(REPOSITORY / "training/params.yaml").recipe()
+    of_preprocess = {"width", "baseline", "focal_length"}  # they reach training as data
+    for section, values in recipe.items():
+        missing = {name for name in values if f"{section}.{name}" not in parameters}
+        assert section in parameters or missing <= of_preprocess, section

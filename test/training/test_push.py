@@ -60,10 +60,6 @@ class Project:
 
     def export(self, spec):
         write_own(self.model, spec)
-        self.evaluate(spec.metrics)
-
-    def evaluate(self, metrics):
-        (self.folder / "metrics.json").write_text(json.dumps({"test": {**metrics, "sq_rel": 1}}))
 
     def configure(self, **settings):
         export = {"file": "models/car.onnx", "repository": NAME, **settings}
@@ -119,12 +115,11 @@ def sha256(content):
     return hashlib.sha256(content).hexdigest()
 
 
-def test_one_commit_holds_model_card_and_evaluation(project):
+def test_one_commit_holds_model_and_card(project):
     receipt = project.publish()
     files = project.published.files
     assert files["car.onnx"] == project.model.read_bytes()
-    assert files["metrics.json"] == (project.folder / "metrics.json").read_bytes()
-    assert set(files) == {".gitattributes", "car.onnx", "metrics.json", "README.md"}
+    assert set(files) == {".gitattributes", "car.onnx", "README.md"}
     assert project.published.private
     _, commit = project.published.commits  # the first one is the Hub's own
     tag = f"sha256-{sha256(files['car.onnx'])[:12]}"
@@ -134,7 +129,7 @@ def test_one_commit_holds_model_card_and_evaluation(project):
         "revision": commit.oid,
         "tag": tag,
         "url": f"{project.hub.url}/{NAME}/commit/{commit.oid}",
-        "files": {name: sha256(files[name]) for name in ("car.onnx", "metrics.json", "README.md")},
+        "files": {name: sha256(files[name]) for name in ("car.onnx", "README.md")},
     }
 
 
@@ -196,20 +191,12 @@ def test_other_precision_goes_along(project):
     assert "car.fp16.onnx: not a model" in project.fail()
 
 
-@pytest.mark.parametrize("content", ['{"test": {"abs_rel": 0.2}}', '{"test": 3}', "[]", "{"])
-def test_evaluation_of_another_model_stays_out(project, content):
-    (project.folder / "metrics.json").write_text(content)
-    project.publish()
-    assert "metrics.json" not in project.published.files
-
-
 def test_model_that_was_never_scored_is_published_without_numbers(project):
     project.export(dataclasses.replace(SPEC, metrics={}, canonical_focal_length=None))
     project.publish()
     card = ModelCard(project.published.files["README.md"].decode())
     assert card.data.eval_results is None
     assert "not been scored" in card.text
-    assert "metrics.json" not in project.published.files
 
 
 def make_missing(model):

@@ -100,11 +100,15 @@ def start(path: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
-def run_in_two_processes(path: Path) -> str:
+def torchrun(path: Path, *options: str) -> list[str]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return [sys.executable, *launcher, *command(path, *options)[1:]]
+
+
+def run_in_two_processes(path: Path, *options: str) -> str:
     """Train as torchrun does; returns what was printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        + command(path)[1:],
+        torchrun(path, *options),
         cwd=REPOSITORY,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -177,14 +181,16 @@ def test_the_weights_depend_on_the_seed_and_on_nothing_else(tmp_path, roads):
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_very_weights_of_an_uninterrupted_one(tmp_path, roads):
-    options = {"epochs": 8, "accumulate": 2, "batch_size": 2}  # 4 batches, 2 steps each
+    options = {"epochs": 30, "accumulate": 2, "batch_size": 2}  # 4 batches, 2 steps each
     path = write_config(tmp_path / "killed", roads, optimization=options)
     process = start(path)
     state = wait_for_state(tmp_path / "killed", process)
+    while read_state(state)[0].step < 3:
+        assert process.poll() is None
     process.kill()
     process.communicate()
-    progress, _ = read_state(state, torch.device("cpu"))
-    assert 0 < progress.step < 16
+    progress, _ = read_state(state)
+    assert 0 < progress.step < 60
     with pytest.raises(ConfigError, match="go on with --resume"):
         train(load_config(path))
 
@@ -229,12 +235,12 @@ def test_an_interrupted_run_saves_first_and_resumes(tmp_path, roads, number):
     assert process.returncode == 130
     assert "interrupted" in errors
     assert "Traceback" not in errors
-    reached, _ = read_state(state, torch.device("cpu"))
+    reached, _ = read_state(state)
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     assert client.get_run(reached.run_id).info.status == "KILLED"
     going_on = start(path, "--resume")
     time.sleep(1)
-    while (step := read_state(state, torch.device("cpu"))[0].step) <= reached.step:
+    while (step := read_state(state)[0].step) <= reached.step:
         assert going_on.poll() is None, going_on.communicate()
         time.sleep(0.1)
     going_on.kill()
@@ -262,6 +268,32 @@ def test_two_processes_share_a_run(tmp_path, roads, model, batch):
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     (experiment,) = [e for e in client.search_experiments() if e.name == "depth_dpt"]
     assert len(client.search_runs([experiment.experiment_id])) == 1
+
+
+@pytest.mark.slow
+def test_two_processes_interrupted_resume_to_the_weights_of_an_uninterrupted_run(tmp_path, roads):
+    options = {"epochs": 40, "patience": 40, "batch_size": 2, "checkpoint_every": 100000}
+    path = write_config(tmp_path / "stopped", roads, optimization=options)
+    process = subprocess.Popen(
+        torchrun(path), cwd=REPOSITORY, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    state = wait_for_state(tmp_path / "stopped", process)
+    while read_state(state)[0].epoch == 0:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    progress, _ = read_state(state)
+    assert 0 < progress.epoch < 40
+    with pytest.raises(ConfigError, match="of a run of 2 processes, not 1"):
+        train(load_config(path), resume=True)
+
+    run_in_two_processes(path, "--resume")
+    whole = write_config(tmp_path / "whole", roads, optimization=options)
+    run_in_two_processes(whole)
+    names = [tmp_path / name / "models/candidate.safetensors" for name in ("stopped", "whole")]
+    assert different(*names) == []
 
 
 @pytest.mark.slow
@@ -353,7 +385,7 @@ class Trap:
 def test_a_state_file_is_never_unpickled(tmp_path):
     torch.save({"progress": Trap(tmp_path / "sprung")}, tmp_path / "state.pt")
     with pytest.raises(ConfigError, match=r"state\.pt: not the state of a run"):
-        read_state(tmp_path / "state.pt", torch.device("cpu"))
+        read_state(tmp_path / "state.pt")
     assert not (tmp_path / "sprung").exists()
 
 
@@ -361,7 +393,7 @@ def test_a_state_file_is_never_unpickled(tmp_path):
 def test_a_broken_state_file_is_an_error_that_names_it(tmp_path, content):
     (tmp_path / "state.pt").write_bytes(content)
     with pytest.raises(ConfigError, match=r"state\.pt: not the state of a run"):
-        read_state(tmp_path / "state.pt", torch.device("cpu"))
+        read_state(tmp_path / "state.pt")
 
 
 def test_fewer_frames_than_a_batch_are_refused(tmp_path, roads):
