@@ -142,17 +142,18 @@ def different(one: Path, other: Path) -> list[str]:
 def history(folder: Path, name: str) -> list[float]:
     client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
     run_id = read_record(folder / "models/candidate.safetensors").run_id
-    return [row.value for row in client.get_metric_history(run_id, name)]
+    # what was logged just before a kill is logged again, the same
+    return list({row.step: row.value for row in client.get_metric_history(run_id, name)}.values())
 
 
 @pytest.mark.slow
 def test_fixed_frames_are_learnt(tmp_path, roads):
-    options = {"epochs": 25, "batch_size": 9, "warmup_steps": 1, "patience": 100}
+    options = {"epochs": 15, "batch_size": 9, "warmup_steps": 1, "patience": 100}
     run(tmp_path, roads, augmentation=STILL, optimization=options)
     for name in ("train_loss", "train_silog", "train_abs_rel"):
         values = history(tmp_path, name)
-        assert len(values) == 25
-        assert values[-1] < 0.6 * values[0]
+        assert len(values) == 15
+        assert values[-1] < 0.75 * values[0]
 
 
 def test_a_finished_run_leaves_its_best_weights_and_their_record(tmp_path, roads):
@@ -181,7 +182,7 @@ def test_the_weights_depend_on_the_seed_and_on_nothing_else(tmp_path, roads):
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_very_weights_of_an_uninterrupted_one(tmp_path, roads):
-    options = {"epochs": 30, "accumulate": 2, "batch_size": 2}  # 4 batches, 2 steps each
+    options = {"epochs": 10, "accumulate": 2, "batch_size": 2}  # 4 batches, 2 steps each
     path = write_config(tmp_path / "killed", roads, optimization=options)
     process = start(path)
     state = wait_for_state(tmp_path / "killed", process)
@@ -190,7 +191,7 @@ def test_a_killed_run_resumes_to_the_very_weights_of_an_uninterrupted_one(tmp_pa
     process.kill()
     process.communicate()
     progress, _ = read_state(state)
-    assert 0 < progress.step < 60
+    assert 0 < progress.step < 20
     with pytest.raises(ConfigError, match="go on with --resume"):
         train(load_config(path))
 
@@ -198,8 +199,7 @@ def test_a_killed_run_resumes_to_the_very_weights_of_an_uninterrupted_one(tmp_pa
     whole = run(tmp_path / "whole", roads, optimization=options)
     assert different(resumed, whole) == []
     for name in ("val_abs_rel", "train_loss"):
-        ours, theirs = history(tmp_path / "killed", name), history(tmp_path / "whole", name)
-        assert dict(enumerate(ours[-len(theirs) :])) == pytest.approx(dict(enumerate(theirs)))
+        assert history(tmp_path / "killed", name) == history(tmp_path / "whole", name)
 
 
 @pytest.mark.slow
@@ -272,7 +272,7 @@ def test_two_processes_share_a_run(tmp_path, roads, model, batch):
 
 @pytest.mark.slow
 def test_two_processes_interrupted_resume_to_the_weights_of_an_uninterrupted_run(tmp_path, roads):
-    options = {"epochs": 40, "patience": 40, "batch_size": 2, "checkpoint_every": 100000}
+    options = {"epochs": 12, "patience": 12, "batch_size": 2, "checkpoint_every": 100000}
     path = write_config(tmp_path / "stopped", roads, optimization=options)
     process = subprocess.Popen(
         torchrun(path), cwd=REPOSITORY, env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -285,7 +285,7 @@ def test_two_processes_interrupted_resume_to_the_weights_of_an_uninterrupted_run
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     progress, _ = read_state(state)
-    assert 0 < progress.epoch < 40
+    assert 0 < progress.epoch < 12
     with pytest.raises(ConfigError, match="of a run of 2 processes, not 1"):
         train(load_config(path), resume=True)
 
