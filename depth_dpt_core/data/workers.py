@@ -17,7 +17,7 @@ import cv2
 @contextmanager
 def worker_processes(number: int) -> Iterator[ProcessPoolExecutor]:
     """Processes of one thread each, which end with this one however it ends."""
-    # spawned, since OpenCV's threads do not survive a fork
+    # spawned, since the threads of OpenCV and Embree do not survive a fork
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(number, mp_context=context, initializer=_start) as pool:
         try:

@@ -11,8 +11,6 @@ depth/SPLIT/CITY/..._depth.tiff                          exact float32 metres, N
 from __future__ import annotations
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from depth_dpt_core.data.synth.ranges import SynthRanges
 from depth_dpt_core.data.synth.render import Renderer, ray_caster
 from depth_dpt_core.data.synth.sensor import Sensor
 from depth_dpt_core.data.synth.street import build_street
+from depth_dpt_core.data.workers import worker_processes
 from depth_dpt_core.files import write_atomically
 
 _SETTINGS_FILE = "synth.json"
@@ -66,19 +65,9 @@ def generate(out: Path, settings: SynthSettings, *, workers: int) -> int:
     if record.exists() and json.loads(record.read_text()) != wanted:
         raise ValueError(f"{out} holds frames made from other settings: choose an empty folder")
     write_atomically(record, json.dumps(wanted, indent=1).encode())
-    # spawn: OpenCV and Embree hold threads that do not survive a fork
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+    with worker_processes(workers) as pool:
         jobs = [pool.submit(_render_scene, out, settings, i) for i in range(settings.scenes)]
-        try:
-            return sum(job.result() for job in tqdm(jobs, unit="scene", desc=str(out)))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
+        return sum(job.result() for job in tqdm(jobs, unit="scene", desc=str(out)))
 
 
 def _render_scene(out: Path, settings: SynthSettings, scene: int) -> int:
