@@ -96,6 +96,7 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
     with _held(accelerator, folder), interruption() as interrupted:
         run = _Run(accelerator, config, source, folder, resume=resume)
         try:
+            run.begin()
             run.fit(interrupted)
             run.finish()
         except KeyboardInterrupt:
@@ -161,11 +162,16 @@ class _Run:
         self.images_per_s = math.nan  # of this process's part of the epoch
         if going_on:
             self._restore(state_path)
-        if accelerator.is_main_process:
-            for name in (STATE_FILE, BEST_FILE):
-                remove_abandoned(folder / name)
-            self.tracked = self._track()
-            self._save()  # from here on the MLflow run can be found again
+        self.tracked: TrackedRun | None = None  # on the main process alone
+
+    def begin(self) -> None:
+        """Open the MLflow run, or the one that is gone on with."""
+        if not self.accelerator.is_main_process:
+            return
+        for name in (STATE_FILE, BEST_FILE):
+            remove_abandoned(self.folder / name)
+        self.tracked = self._track()
+        self._save()  # from here on the MLflow run can be found again
 
     def fit(self, interrupted: Event) -> None:
         """Train, validate and keep the best, epoch after epoch."""
@@ -273,7 +279,7 @@ class _Run:
             progress.validation, progress.stale_epochs = metrics, 0
         else:
             progress.stale_epochs += 1
-        if not self.accelerator.is_main_process:
+        if self.tracked is None:
             return
         if improved:
             save_model(self.folder / BEST_FILE, self.average, self._record())
@@ -290,7 +296,7 @@ class _Run:
     def finish(self) -> None:
         """Register the best weights, publish them as the candidate, and clear up."""
         self.accelerator.wait_for_everyone()
-        if not self.accelerator.is_main_process:
+        if self.tracked is None:
             return
         best = self.folder / BEST_FILE
         version = self.tracked.register(best)
@@ -305,7 +311,7 @@ class _Run:
 
     def end_tracking(self, status: str) -> None:
         """Close the MLflow run before its time."""
-        if self.accelerator.is_main_process:
+        if self.tracked is not None:
             self.tracked.end(status)
 
     # state

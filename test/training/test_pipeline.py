@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -23,7 +24,21 @@ from hub_server import HubServer
 from depth_dpt_core.config import load_config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-STAGES = ["preprocess", "train", "evaluate", "promote", "export", "push"]
+CORE = "depth_dpt_core"
+ENTRIES = {
+    "preprocess": ["data.preprocessing"],
+    "train": ["training.trainer"],
+    "evaluate": ["evaluation.candidate", "evaluation.report"],
+    "promote": ["training.promotion"],
+    "export": ["export.onnx"],
+    "push": ["export.hub"],
+}
+STAGES = list(ENTRIES)
+# imported by stages, and changing no result of theirs
+BYSTANDERS = {
+    "colorize", "config", "data.workers", "files", "locking", "revision", "training.interruption",
+    "training.pictures", "training.run_state", "training.tracking",
+}  # fmt: skip
 
 
 class Pipeline:
@@ -133,3 +148,41 @@ def test_every_setting_that_decides_the_weights_is_a_parameter_of_train():
     for section, values in recipe.items():
         missing = {name for name in values if f"{section}.{name}" not in parameters}
         assert section in parameters or missing <= of_preprocess, section
+
+
+def module_file(module: str) -> Path:
+    path = REPOSITORY / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def imported(module: str, found: set[str]) -> set[str]:
+    """The module and all of this package that it imports, directly or not."""
+    if module in found or not module_file(module).exists():
+        return found
+    found.add(module)
+    for node in ast.walk(ast.parse(module_file(module).read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(CORE):
+            for name in ("", *(f".{alias.name}" for alias in node.names)):
+                imported(f"{node.module}{name}", found)
+    return found
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_all_code_that_decides_a_stage_is_a_dependency_of_it(stage):
+    declared = yaml.safe_load((REPOSITORY / "training/dvc.yaml").read_text())["stages"][stage]
+    code = [REPOSITORY / "training" / name for name in declared["deps"] if name.startswith("..")]
+    code = [path.resolve() for path in code]
+    assert all(path.exists() for path in code)
+    modules: set[str] = set()
+    for entry in ENTRIES[stage]:
+        imported(f"{CORE}.{entry}", modules)
+    allowed = {f"{CORE}.{name}" for name in BYSTANDERS} | {CORE}
+    if stage == "train":
+        allowed.add(f"{CORE}.artifact")  # what exports say of themselves
+    undeclared = {
+        module
+        for module in modules - allowed
+        if module_file(module).name != "__init__.py"
+        and not any(module_file(module).is_relative_to(path) for path in code)
+    }
+    assert undeclared == set()
