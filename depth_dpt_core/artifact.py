@@ -170,7 +170,9 @@ class ModelSpec:
         if 0 in self.input.std:
             raise ArtifactError(f"{source}: std is {self.input.std!r}, none of them may be 0")
         if not (isinstance(self.metrics, dict) and _are_numbers(*self.metrics.values())):
-            raise ArtifactError(f"{source}: metrics is {self.metrics!r}, must be names and numbers")
+            raise ArtifactError(
+                f"{source}: metrics is {self.metrics!r}, must be names and numbers"
+            )
         scale, shift = self.output.scale, self.output.shift
         if not (_are_numbers(scale, shift) and scale != 0):
             raise ArtifactError(

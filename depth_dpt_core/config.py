@@ -117,10 +117,11 @@ class LossConfig:
 
     form: Literal["log", "reference"] = "log"
     gradient_weight: float = 0.5
+    relative_weight: float = 0.15
     far_weight: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("gradient_weight", "far_weight"):
+        for name in ("gradient_weight", "relative_weight", "far_weight"):
             _check_within(self, name, 0, _LARGE)
 
 

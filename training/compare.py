@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train the presets in comparison/ with several seeds and write the table of README.md.
 
-Usage: python compare.py [--seeds 3]. Interrupted, it goes on where it stopped.
+Usage: python compare.py [--seeds 3]. Interrupted, it goes on where it stopped. What each run
+prints goes to comparison/runs/RUN/log.txt.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import mlflow
 import yaml
+from tqdm import tqdm
 
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
@@ -25,12 +29,22 @@ MARKS = ("<!-- comparison -->\n", "<!-- end of comparison -->\n")
 
 
 def main() -> None:
-    """Run what is missing and write the table."""
+    """Run what is missing, one run per core, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     seeds = range(parser.parse_args().seeds)
     depth_dpt("synth", "--out", "data/synth", "--seed", "1", "--scenes", "1280")
-    runs = {preset: [run(preset, seed) for seed in seeds] for preset in PRESETS}
+    depth_dpt("preprocess", "--config", "comparison/ours.yaml")  # of all presets
+    wanted = [(preset, seed) for preset in PRESETS for seed in seeds]
+    cores = len(os.sched_getaffinity(0))
+    jobs = min(cores, len(wanted))
+    # such small networks train faster side by side than with many threads each
+    os.environ["OMP_NUM_THREADS"] = str(cores // jobs)
+    runs: dict[str, list[dict[str, Any]]] = {preset: [] for preset in PRESETS}
+    with ThreadPoolExecutor(jobs) as pool:
+        results = pool.map(run, *zip(*wanted, strict=True))
+        for (preset, _), result in zip(wanted, tqdm(results, total=len(wanted)), strict=True):
+            runs[preset].append(result)
     table = table_of(runs)
     print(table)
     before, _, rest = README.read_text().partition(MARKS[0])
@@ -44,17 +58,17 @@ def run(preset: str, seed: int) -> dict[str, Any]:
     config["optimization"]["seed"] = seed
     for place in ("root", "processed"):
         config["data"][place] = str(HERE / "comparison" / config["data"][place])
-    config["tracking"] = {"uri": f"sqlite:///{HERE}/comparison/runs/mlflow.db"}
     text, path, metrics = yaml.safe_dump(config), folder / "params.yaml", folder / "metrics.json"
     if not (metrics.exists() and path.read_text() == text):
         folder.mkdir(parents=True, exist_ok=True)
         metrics.unlink(missing_ok=True)
         path.write_text(text)
-        for command in ("preprocess", "train --resume", "evaluate"):
-            depth_dpt(*command.split(), "--config", str(path))
+        with (folder / "log.txt").open("a") as log:
+            for command in ("train --resume", "evaluate"):
+                depth_dpt(*command.split(), "--config", str(path), log=log)
     result: dict[str, Any] = json.loads(metrics.read_text())
-    mlflow.set_tracking_uri(f"sqlite:///{HERE}/comparison/runs/mlflow.db")
-    logged = mlflow.MlflowClient().get_run(result["model"]["run_id"]).data.metrics
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    logged = client.get_run(result["model"]["run_id"]).data.metrics
     unanswered = result["counts"]["test"]["missing_share"]
     return {**result["test"], "dead": unanswered > 0.99, "images_per_s": logged["images_per_s"]}
 
@@ -89,10 +103,10 @@ def spread(values: list[float]) -> str:
     return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
-def depth_dpt(*arguments: str) -> None:
-    """Run a command of depth-dpt here."""
+def depth_dpt(*arguments: str, log: IO[str] | None = None) -> None:
+    """Run a command of depth-dpt here, its output going to `log` if there is one."""
     command = [sys.executable, "-m", "depth_dpt_ros.cli", *arguments]
-    subprocess.run(command, cwd=HERE, check=True)
+    subprocess.run(command, cwd=HERE, check=True, stdout=log, stderr=log)
 
 
 if __name__ == "__main__":

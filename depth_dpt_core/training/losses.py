@@ -15,6 +15,7 @@ from depth_dpt_core.config import LossConfig
 _GRADIENT_SCALES = 4
 _FAR_MARGIN = 1.1
 _LEAST_DEPTH = 1e-6  # m; where the logarithm ends
+_LARGEST_LOG_ERROR = 3.0  # twenty times too far; the exponential of more would drown all else
 _REFERENCE_LEAST_DEPTH = 1e-3  # m
 
 
@@ -31,7 +32,7 @@ def training_loss(
 
     Returns:
         `loss`, the weighted sum of the others: `silog`, `gradient` and, but for the reference
-        form, `far`.
+        form, `relative` and `far`.
     """
     depth = depth.float()
     known = truth > 0
@@ -46,9 +47,11 @@ def training_loss(
     parts = {
         "silog": silog_loss(prediction, target, known),
         "gradient": gradient_loss(prediction, target, known),
+        "relative": relative_loss(prediction, target, known),
         "far": far_loss(prediction, farther_than),
     }
     loss = parts["silog"] + config.gradient_weight * parts["gradient"]
+    loss = loss + config.relative_weight * parts["relative"]
     return {"loss": loss + config.far_weight * parts["far"], **parts}
 
 
@@ -82,6 +85,16 @@ def gradient_loss(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
             sums = (difference.abs() * both).sum((1, 2, 3))
             total = total + _mean_over_images(sums / count.clamp(min=1), count)
     return total / _GRADIENT_SCALES
+
+
+def relative_loss(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Mean of |p - g| / g per image, of logarithms p and g: the metric abs_rel.
+
+    Logarithms alike punish twice as far and half as far; this adds weight to the former.
+    """
+    count = valid.float().sum((1, 2, 3))
+    error = torch.where(valid, prediction - target, 0.0).clamp(max=_LARGEST_LOG_ERROR)
+    return _mean_over_images(torch.expm1(error).abs().sum((1, 2, 3)) / count.clamp(min=1), count)
 
 
 def far_loss(prediction: Tensor, farther_than: Tensor) -> Tensor:

@@ -14,14 +14,15 @@ from depth_dpt_core.training.losses import (  # noqa: E402
     gradient_loss,
     reference_gradient_loss,
     reference_silog_loss,
+    relative_loss,
     silog_loss,
     training_loss,
 )
 
 EPSILON = 1e-6  # under the square root, so that a perfect answer has a gradient
-LOG = LossConfig("log", gradient_weight=0.7, far_weight=0.2)
+LOG = LossConfig("log", gradient_weight=0.7, relative_weight=0.3, far_weight=0.2)
 REFERENCE = LossConfig("reference", gradient_weight=0.7, far_weight=0.2)
-OURS = [silog_loss, gradient_loss]
+OURS = [silog_loss, gradient_loss, relative_loss]
 ORIGINAL = [reference_silog_loss, reference_gradient_loss]
 
 
@@ -73,6 +74,15 @@ def gradient_formula(prediction, target, valid) -> float:
     return total / 4
 
 
+def relative_formula(prediction, target, valid) -> float:
+    images = []
+    for p, g, v in zip(np.exp(prediction), np.exp(target), valid, strict=True):
+        if v.any():
+            nearly = np.minimum(p, g * np.exp(3.0))
+            images.append(np.mean((np.abs(nearly - g) / g)[v]))
+    return mean(images)
+
+
 def reference_silog_formula(depth, truth, valid) -> float:
     e = np.log(np.maximum(depth, 1e-3))[valid] - np.log(truth[valid])
     return float(np.mean(e**2) - 0.5 * np.mean(e) ** 2)
@@ -94,6 +104,7 @@ def reference_gradient_formula(depth, truth, valid) -> float:
 FORMULAS = [
     (silog_loss, silog_formula),
     (gradient_loss, gradient_formula),
+    (relative_loss, relative_formula),
     (reference_silog_loss, reference_silog_formula),
     (reference_gradient_loss, reference_gradient_formula),
 ]
@@ -191,7 +202,7 @@ def test_images_weigh_alike_whatever_is_known_of_them_and_those_without_truth_no
         loss(*tensors(*(array[i : i + 1] for array in (prediction, target, valid)))).item()
         for i in (0, 2)
     ]
-    if loss is silog_loss:
+    if loss is not gradient_loss:
         assert both == pytest.approx(np.mean(alone), rel=1e-5)
     else:  # but for scales at which six pixels have no neighbours
         assert both == pytest.approx(gradient_formula(prediction, target, valid), rel=1e-5)
@@ -253,13 +264,14 @@ def depths(seed: int, shape=(2, 1, 16, 24)):
 def test_the_whole_is_the_weighted_sum_of_parts_in_logarithms():
     depth, truth, bound = depths(0)
     parts = training_loss(depth, truth, bound, LOG)
-    assert list(parts) == ["loss", "silog", "gradient", "far"]
+    assert list(parts) == ["loss", "silog", "gradient", "relative", "far"]
     known = (truth > 0).numpy()
     logs = np.log(depth.numpy()), np.log(np.where(known, truth.numpy(), 1)), known
     short = np.maximum(np.log(1.1 * 40) - logs[0][bound.numpy() > 0], 0).mean()
-    expected = [silog_formula(*logs), gradient_formula(*logs), short]
-    np.testing.assert_allclose([parts[k] for k in ("silog", "gradient", "far")], expected, 1e-5)
-    assert parts["loss"].item() == pytest.approx(np.dot([1, 0.7, 0.2], expected), rel=1e-5)
+    formulas = (silog_formula, gradient_formula, relative_formula)
+    expected = [*(formula(*logs) for formula in formulas), short]
+    np.testing.assert_allclose([value.item() for value in parts.values()][1:], expected, 1e-5)
+    assert parts["loss"].item() == pytest.approx(np.dot([1, 0.7, 0.3, 0.2], expected), rel=1e-5)
 
 
 def test_the_original_whole_is_in_metres_and_knows_nothing_of_far():

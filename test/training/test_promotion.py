@@ -22,6 +22,8 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install '.[train]'
 pytest.importorskip("timm", reason="needs timm: pip install '.[train]'")
 mlflow = pytest.importorskip("mlflow", reason="needs mlflow: pip install '.[train]'")
 
+from registry import place_registry  # noqa: E402
+
 from depth_dpt_core.config import TrainingConfig, load_config  # noqa: E402
 from depth_dpt_core.model.checkpoint import (  # noqa: E402
     CheckpointError,
@@ -60,6 +62,7 @@ def write_config(folder: Path, roads: Path, **sections) -> Path:
         **sections,
     }
     path = folder / "params.yaml"
+    place_registry(folder)
     path.write_text(yaml.safe_dump(content))
     return path
 

@@ -1,149 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training runs on a handful of tiny frames: repeatable, resumable, alone or shared."""
+"""Training runs on a handful of tiny frames: repeatable and resumable."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
+import processed_data
 import pytest
-import yaml
 from street_data import write_roads
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install '.[train]'")
 pytest.importorskip("timm", reason="needs timm: pip install '.[train]'")
 mlflow = pytest.importorskip("mlflow", reason="needs mlflow: pip install '.[train]'")
 
-from accelerate.state import AcceleratorState, GradientState  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
+from tiny_training import (  # noqa: E402
+    STILL,
+    different,
+    history,
+    run,
+    start,
+    state_of,
+    wait_for_state,
+    write_config,
+)
 
-from depth_dpt_core.config import ConfigError, DPTConfig, load_config  # noqa: E402
+from depth_dpt_core.config import ConfigError, load_config  # noqa: E402
 from depth_dpt_core.data.cityscapes import DataError  # noqa: E402
-from depth_dpt_core.data.preprocessing import preprocess  # noqa: E402
 from depth_dpt_core.metrics import METRIC_NAMES  # noqa: E402
 from depth_dpt_core.model.checkpoint import load_model, read_record  # noqa: E402
-from depth_dpt_core.model.dpt import DPT  # noqa: E402
 from depth_dpt_core.training import trainer  # noqa: E402
 from depth_dpt_core.training.run_state import read_state  # noqa: E402
 from depth_dpt_core.training.trainer import train  # noqa: E402
 from depth_dpt_core.training.validation import validate  # noqa: E402
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-STILL = {"flip": 0.0, "zoom": [1.0, 1.0], "letterbox": 0.0, "brightness": 0.0, "contrast": 0.0,
-         "saturation": 0.0, "hue": 0.0, "grey": 0.0, "blur": 0.0, "jpeg": 0.0,
-         "noise": 0.0}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def roads(tmp_path_factory) -> Path:
-    """A processed data set of 9 and 3 frames."""
-    root = tmp_path_factory.mktemp("roads")
-    write_roads(root / "raw", {"train": 9, "val": 3})
-    (root / "params.yaml").write_text("data: {root: raw, processed: processed}")
-    preprocess(load_config(root / "params.yaml").data, workers=1)
-    return root / "processed"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums in another order differ in their last bits; and forget the last Accelerator."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def write_config(folder: Path, roads: Path, *, model=None, **sections) -> Path:
-    optimization = {
-        "epochs": 3, "batch_size": 4, "encoder_lr": 1e-3, "decoder_lr": 1e-3, "warmup_steps": 2,
-        "precision": "fp32", "checkpoint_every": 1, "pretrained": False, "workers": 0,
-        **sections.pop("optimization", {}),
-    }  # fmt: skip
-    content = {
-        "name": "tiny",
-        "data": {"processed": str(roads)},
-        "labels": {"canonical_focal_length": 75.0},
-        "model": model or {"encoder": "regnetx_002", "height": 64, "width": 128, "features": 16},
-        "optimization": optimization,
-        **sections,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
-
-
-def run(folder: Path, roads: Path, *, resume=False, **changes) -> Path:
-    return train(load_config(write_config(folder, roads, **changes)), resume=resume)
-
-
-def command(path: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "depth_dpt_ros.cli", "train", "--config", str(path), *options]
-
-
-def start(path: Path, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command(path, *options),
-        cwd=REPOSITORY,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def torchrun(path: Path, *options: str) -> list[str]:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return [sys.executable, *launcher, *command(path, *options)[1:]]
-
-
-def run_in_two_processes(path: Path, *options: str) -> str:
-    """Train as torchrun does; returns what was printed."""
-    done = subprocess.run(
-        torchrun(path, *options),
-        cwd=REPOSITORY,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
-def state_of(folder: Path) -> Path | None:
-    return next(iter((folder / "models/runs").glob("tiny-*/state.pt")), None)
-
-
-def wait_for_state(folder: Path, process: subprocess.Popen[str]) -> Path:
-    deadline = time.monotonic() + 90
-    while (state := state_of(folder)) is None and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    assert state is not None, process.communicate()
-    return state
-
-
-def different(one: Path, other: Path) -> list[str]:
-    """Names of the tensors that are not the same, bit for bit."""
-    ours, theirs = load_file(one), load_file(other)
-    assert set(ours) == set(theirs)
-    return [name for name in theirs if not torch.equal(ours[name], theirs[name])]
-
-
-def history(folder: Path, name: str) -> list[float]:
-    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    run_id = read_record(folder / "models/candidate.safetensors").run_id
-    # what was logged just before a kill is logged again, the same
-    return list({row.step: row.value for row in client.get_metric_history(run_id, name)}.values())
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.slow
@@ -250,79 +145,6 @@ def test_an_interrupted_run_saves_first_and_resumes(tmp_path, roads, number):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("model", "batch"),
-    [
-        ({"encoder": "regnetx_002", "height": 64, "width": 128, "features": 16}, 2),
-        ({"encoder": "vit_tiny_patch16_224", "height": 64, "width": 128, "features": 16}, 2),
-    ],
-    ids=["conv", "vit"],
-)
-def test_two_processes_share_a_run(tmp_path, roads, model, batch):
-    options = {"epochs": 2, "batch_size": batch}
-    path = write_config(tmp_path, roads, model=model, optimization=options)
-    assert run_in_two_processes(path).count("best: epoch") == 1  # one of them speaks
-    record = read_record(tmp_path / "models/candidate.safetensors")
-    assert len(history(tmp_path, "val_abs_rel")) == 2
-    assert np.isfinite(list(record.validation.values())).all()
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    (experiment,) = [e for e in client.search_experiments() if e.name == "depth_dpt"]
-    assert len(client.search_runs([experiment.experiment_id])) == 1
-
-
-@pytest.mark.slow
-def test_two_processes_interrupted_resume_to_the_weights_of_an_uninterrupted_run(tmp_path, roads):
-    options = {"epochs": 12, "patience": 12, "batch_size": 2, "checkpoint_every": 100000}
-    path = write_config(tmp_path / "stopped", roads, optimization=options)
-    process = subprocess.Popen(
-        torchrun(path), cwd=REPOSITORY, env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    state = wait_for_state(tmp_path / "stopped", process)
-    while read_state(state)[0].epoch == 0:
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    progress, _ = read_state(state)
-    assert 0 < progress.epoch < 12
-    with pytest.raises(ConfigError, match="of a run of 2 processes, not 1"):
-        train(load_config(path), resume=True)
-
-    run_in_two_processes(path, "--resume")
-    whole = write_config(tmp_path / "whole", roads, optimization=options)
-    run_in_two_processes(whole)
-    names = [tmp_path / name / "models/candidate.safetensors" for name in ("stopped", "whole")]
-    assert different(*names) == []
-
-
-@pytest.mark.slow
-def test_two_processes_step_as_one_with_their_batches_together(tmp_path, roads):
-    """The same images in a step move the weights alike, where no batch statistics are involved."""
-    model = {"encoder": "vit_tiny_patch16_224", "height": 64, "width": 128, "features": 16}
-    options = {"epochs": 1, "ema_decay": 0.0, "warmup_steps": 0}
-    weights = []
-    for name, batch in (("two", 4), ("one", 8)):
-        optimization = {**options, "batch_size": batch}
-        path = write_config(
-            tmp_path / name, roads, model=model, augmentation=STILL, optimization=optimization
-        )
-        if name == "two":
-            run_in_two_processes(path)
-        else:
-            train(load_config(path))
-        weights.append(load_file(tmp_path / name / "models/candidate.safetensors"))
-    torch.manual_seed(0)
-    begun = DPT(DPTConfig(**model)).state_dict()
-    two, one = weights
-    # AdamW's first step goes by the sign of each gradient: compare the signs
-    name = "head.out.weight"
-    agreeing = ((two[name] - begun[name]).sign() == (one[name] - begun[name]).sign()).float()
-    assert agreeing.mean() > 0.9
-    torch.testing.assert_close(two["head.out.bias"], one["head.out.bias"], atol=1e-4, rtol=0)
-
-
-@pytest.mark.slow
 def test_training_stops_early_without_improvement(tmp_path, roads):
     still = {"epochs": 50, "patience": 2, "encoder_lr": 0.0, "decoder_lr": 0.0}
     best = read_record(run(tmp_path, roads, optimization=still)).epoch
@@ -345,9 +167,7 @@ def test_frames_without_any_valid_depth_do_no_harm(tmp_path):
         cv2.imwrite(str(path), np.zeros((64, 128), np.uint16))
     for path in (tmp_path / "raw/gtFine/train").rglob("*.png"):
         cv2.imwrite(str(path), np.full((64, 128), 7, np.uint8))
-    data = tmp_path / "data.yaml"
-    data.write_text("data: {root: raw, processed: processed}")
-    preprocess(load_config(data).data, workers=1)
+    processed_data.run(tmp_path / "raw", tmp_path / "processed")
     weights = run(tmp_path, tmp_path / "processed", optimization={"batch_size": 2, "epochs": 2})
     for name, value in load_file(weights).items():
         assert torch.isfinite(value).all(), name
