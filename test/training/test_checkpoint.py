@@ -52,6 +52,7 @@ def record_of(model: DPT, **sections) -> TrainingRecord:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["exp", "relu"])
 @pytest.mark.parametrize("encoder", [VIT, CONV])
 def test_a_checkpoint_brings_back_the_same_answers_and_its_record(tmp_path, encoder, output):

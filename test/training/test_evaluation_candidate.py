@@ -203,6 +203,7 @@ def test_a_protocol_for_comparison_only_cannot_count(tmp_path, roads, capsys):
     assert "reference is for comparison only" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_run_that_made_the_candidate_gets_the_metrics(tmp_path, roads, capsys):
     import mlflow
 

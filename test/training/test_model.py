@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -25,6 +26,12 @@ SEEDS = 40
 def build(encoder=VIT, height=64, width=96, features=64, seed=0, output="exp") -> DPT:
     torch.manual_seed(seed)
     return DPT(DPTConfig(encoder, height, width, features, output))
+
+
+@functools.cache
+def untouched(encoder: str) -> DPT:
+    """A model that no test changes."""
+    return build(encoder, 64, 96, 16).eval()
 
 
 def gradients(model: DPT, depth) -> list:
@@ -61,6 +68,7 @@ def test_no_seed_is_dead_while_the_relu_of_the_original_design_kills_some():
     assert len(dead_relu) >= 1  # why depth is the exponential of the head's answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("encoder", [VIT, CONV])
 def test_both_outputs_are_metres_of_the_same_head(encoder, seed):
@@ -80,6 +88,7 @@ def test_both_outputs_are_metres_of_the_same_head(encoder, seed):
     assert 0.3 < float((depths["relu"] == 0).float().mean()) < 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("output", "mean", "spread"), [("exp", 1.3, 0.25), ("relu", 55.0, 12.0)])
 def test_mixed_precision_answers_in_finer_steps_than_its_own(output, mean, spread):
     """From 40 to 80 m bfloat16 knows 128 depths."""
@@ -141,9 +150,8 @@ def test_maps_are_reassembled_to_a_quarter_down_to_a_thirtysecond(encoder):
 @pytest.mark.parametrize("size", [(64, 96), (96, 64), (32, 160), (128, 128), (64, 64)])
 def test_sizes_other_than_the_constructed_one_work(encoder, size):
     height, width = size
-    model = build(encoder, 64, 96, 16).eval()
     with torch.no_grad():
-        depth = model(torch.rand(2, 3, height, width))
+        depth = untouched(encoder)(torch.rand(2, 3, height, width))
     assert depth.shape == (2, 1, height, width)
     assert torch.isfinite(depth).all()
     assert float(depth.std()) > 0
@@ -182,9 +190,8 @@ def test_a_size_that_does_not_fit_is_refused_when_built_and_when_run(encoder, si
         pattern = f"{width}x{height}.*at least 32"
     with pytest.raises(ValueError, match=pattern):
         build(encoder, height, width, 16)
-    model = build(encoder, 64, 96, 16)
     with pytest.raises(ValueError, match=pattern):
-        model(torch.zeros(1, 3, height, width))
+        untouched(encoder)(torch.zeros(1, 3, height, width))
 
 
 @pytest.mark.parametrize("name", ["resnet_of_nowhere", "", "vit"])

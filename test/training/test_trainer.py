@@ -51,6 +51,7 @@ def test_fixed_frames_are_learnt(tmp_path, roads):
         assert values[-1] < 0.75 * values[0]
 
 
+@pytest.mark.slow
 def test_a_finished_run_leaves_its_best_weights_and_their_record(tmp_path, roads):
     weights = run(tmp_path, roads)
     assert weights == tmp_path / "models/candidate.safetensors"
