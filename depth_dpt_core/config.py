@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 import sys
 import types
 import typing
@@ -46,6 +47,10 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _check_positive(self, "width", "max_depth", "baseline", "focal_length")
+
+    def settings(self) -> dict[str, float]:
+        """What decides the content of all processed frames."""
+        return {"width": self.width, "max_depth": self.max_depth}
 
 
 @dataclass(frozen=True)
@@ -172,12 +177,14 @@ class TrackingConfig:
 class EvaluationConfig:
     """How models are scored, at the truth's own resolution."""
 
-    protocols: tuple[Protocol, ...] = ("metric", "manydepth")  # the first one counts
+    protocols: tuple[Protocol, ...] = ("metric", "manydepth")  # the first one decides
     ranges: tuple[float, ...] = (0.0, 10.0, 20.0, 30.0, 50.0, 80.0)  # m; edges
 
     def __post_init__(self) -> None:
         if not self.protocols or len(set(self.protocols)) < len(self.protocols):
             raise ConfigError("protocols must name at least one, each once")
+        if self.protocols[0] != "metric":  # scaled figures must never pass for metres
+            raise ConfigError(f"protocols must begin with metric, got {self.protocols[0]}")
         if len(self.ranges) < 2 or not all(a < b for a, b in itertools.pairwise(self.ranges)):
             raise ConfigError(f"ranges must be rising edges, got {list(self.ranges)}")
 
@@ -210,7 +217,7 @@ class ExportConfig:
 class TrainingConfig:
     """Everything a training run depends on."""
 
-    name: str = "depth_dpt"  # of the run and of the registered model
+    name: str = "depth_dpt"  # of the run and of the registered model: letters, digits, . _ -
     output: str = "models"  # folder of candidate and champion
     data: DataConfig = field(default_factory=DataConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
@@ -225,6 +232,8 @@ class TrainingConfig:
     file: str = field(default="", metadata=_NOT_IN_FILE)  # where this was read from
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.-]+", self.name, re.ASCII):  # what MLflow and file names allow
+            raise ConfigError(f"name may hold letters, digits, . _ and -, got {self.name!r}")
         if self.labels.min_depth >= self.data.max_depth:
             raise ConfigError(
                 f"labels.min_depth {self.labels.min_depth:g} must be less than data.max_depth "

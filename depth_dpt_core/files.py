@@ -42,6 +42,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def check_writable(folder: Path) -> None:
+    """Raise OSError unless files can be made in `folder`."""
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
 def remove_abandoned(path: Path) -> None:
     """Remove what killed processes left half-written of `path`; only while nobody writes it."""
     for left in path.parent.glob(f".{glob.escape(path.stem)}.{'?' * _RANDOM}{path.suffix}"):

@@ -3,9 +3,17 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+_TRAINING_CODE = (
+    "camera.py", "preprocess.py", "metrics.py", "data/augmentation.py", "data/dataset.py",
+    "data/processed.py", "model/*.py", "training/losses.py", "training/optimizer.py",
+    "training/trainer.py", "training/validation.py",
+)  # fmt: skip
 
 
 def source_revision() -> str:
@@ -17,6 +25,17 @@ def source_revision() -> str:
         return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return _release()
+
+
+@functools.cache
+def training_code() -> str:
+    """Digest of the code that decides what training makes of settings and data."""
+    core = Path(__file__).parent
+    digest = hashlib.sha256()
+    for pattern in _TRAINING_CODE:
+        for path in sorted(core.glob(pattern)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -21,6 +21,9 @@ import mlflow
 import yaml
 from tqdm import tqdm
 
+from depth_dpt_core.data.processed import ProcessedDataset
+from depth_dpt_core.revision import training_code
+
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
 PRESETS = ("reference", "ours_original_loss", "ours")
@@ -58,7 +61,10 @@ def run(preset: str, seed: int) -> dict[str, Any]:
     config["optimization"]["seed"] = seed
     for place in ("root", "processed"):
         config["data"][place] = str(HERE / "comparison" / config["data"][place])
-    text, path, metrics = yaml.safe_dump(config), folder / "params.yaml", folder / "metrics.json"
+    data = ProcessedDataset.open(Path(config["data"]["processed"])).fingerprint
+    made_from = f"# code {training_code()}\n# data {data}\n"
+    text, path = made_from + yaml.safe_dump(config), folder / "params.yaml"
+    metrics = folder / "metrics.json"
     if not (metrics.exists() and path.read_text() == text):
         folder.mkdir(parents=True, exist_ok=True)
         metrics.unlink(missing_ok=True)

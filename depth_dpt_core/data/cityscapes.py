@@ -113,7 +113,10 @@ def list_split(root: Path, split: str, rig: StereoRig | None = None) -> Listing:
     older = (root / "depth_X").is_dir() and not (root / "leftImg8bit").is_dir()
     if older:
         folders = (root / "depth_X" / split, root / "depth_y" / split)
-        images, disparities = (_by_name(folder, "*.png") for folder in folders)
+        alike = {path.name for path in folders[0].glob("*/*.png")} & {
+            path.name for path in folders[1].glob("*/*.png")
+        }
+        images, disparities = (_by_name(folder, "*.png", ending=not alike) for folder in folders)
     else:
         folders = (root / "leftImg8bit" / split, root / "disparity" / split)
         images = _by_name(folders[0], "*_leftImg8bit.png")
@@ -144,12 +147,12 @@ def list_split(root: Path, split: str, rig: StereoRig | None = None) -> Listing:
     return listing
 
 
-def _by_name(folder: Path, pattern: str) -> dict[str, list[Path]]:
-    """The files CITY/`pattern` by CITY/NAME; NAME ends before the last underscore."""
+def _by_name(folder: Path, pattern: str, *, ending: bool = True) -> dict[str, list[Path]]:
+    """The files CITY/`pattern` by CITY/NAME; NAME is without the `ending` _SOMETHING."""
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.glob(f"*/{pattern}")):
         if not path.name.startswith("."):  # half-written, or another system's notes
-            name = path.stem.rpartition("_")[0] or path.stem
+            name = (ending and path.stem.rpartition("_")[0]) or path.stem
             files.setdefault(f"{path.parent.name}/{name}", []).append(path)
     return files
 

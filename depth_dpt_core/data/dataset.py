@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TypedDict
 
 import numpy as np
@@ -14,6 +15,7 @@ from torchvision import tv_tensors
 from depth_dpt_core.camera import focal_correction
 from depth_dpt_core.config import TrainingConfig
 from depth_dpt_core.data.augmentation import Focal, network_transform
+from depth_dpt_core.data.cityscapes import DataError
 from depth_dpt_core.data.processed import ProcessedDataset, decode_depth, read_processed
 
 
@@ -42,7 +44,7 @@ class DepthDataset(Dataset[Example]):
         self, source: ProcessedDataset, split: str, config: TrainingConfig, *, augment: bool
     ) -> None:
         self._samples = source.frames(split)
-        self._metric_range = source.max_depth
+        self._metric_range = source.settings["max_depth"]
         self._labels = config.labels
         self._max_depth = config.data.max_depth
         self._seed = config.optimization.seed
@@ -56,6 +58,9 @@ class DepthDataset(Dataset[Example]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the augmentations of an epoch."""
         self._epoch = epoch
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self[index] for index in range(len(self)))
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -90,6 +95,18 @@ class DepthDataset(Dataset[Example]):
             return 1.0
         stretched = self._labels.aspect == "stretch"
         return focal_correction(fx, fy, canonical, canonical, stretched=stretched)
+
+
+def batches_of(loader: Iterable[Example]) -> Iterator[Example]:
+    """What a loader gives; broken frames are one line also where worker processes found them.
+
+    Raises:
+        DataError: a frame is missing or broken.
+    """
+    try:
+        yield from loader
+    except DataError as error:  # a worker's message ends with its traceback
+        raise DataError(str(error).rstrip().rpartition("DataError: ")[2]) from error
 
 
 def _mix(*numbers: int) -> int:

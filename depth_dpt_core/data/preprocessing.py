@@ -157,7 +157,7 @@ def _update(out: Path, config: DataConfig, listing: Listing, workers: int) -> Pr
     counts = {split: len(names) for split, names in frames.items()}
     content = {
         "version": VERSION,
-        "settings": {"width": config.width, "max_depth": config.max_depth},
+        "settings": config.settings(),
         "counts": {**counts, "unusable": len(unusable)},
         "fingerprint": _fingerprint(records),
         "frames": frames,

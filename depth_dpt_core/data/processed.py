@@ -62,11 +62,12 @@ class ProcessedFrame:
 class ProcessedDataset:
     """A whole processed data set.
 
-    `max_depth` in metres; `fingerprint` is the same wherever names and contents are the same.
+    `settings` are `DataConfig.settings()`; `fingerprint` is the same wherever names and contents
+    are the same.
     """
 
     root: Path
-    max_depth: float
+    settings: dict[str, float]
     fingerprint: str
     names: dict[str, list[str]]  # of each split
 
@@ -83,9 +84,9 @@ class ProcessedDataset:
             version = record["version"]
             if version != VERSION:
                 raise ValueError(f"version {version!r}, expected {VERSION}")
-            max_depth = float(record["settings"]["max_depth"])
+            settings = {str(name): float(v) for name, v in record["settings"].items()}
             names = {str(split): [*map(str, of)] for split, of in record["frames"].items()}
-            return cls(root, max_depth, str(record["fingerprint"]), names)
+            return cls(root, settings, str(record["fingerprint"]), names)
         except FileNotFoundError as error:
             raise DataError(f"{path} is missing: run depth-dpt preprocess") from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from depth_dpt_core.evaluation.figure import draw_error_by_distance
 from depth_dpt_core.evaluation.protocols import PROTOCOLS
 from depth_dpt_core.evaluation.report import to_json
 from depth_dpt_core.evaluation.score import SplitScore, score_split
-from depth_dpt_core.files import sha256_of, write_atomically
+from depth_dpt_core.files import check_writable, sha256_of, write_atomically
 from depth_dpt_core.model.checkpoint import TrainingRecord, read_record
 
 SPLITS = ("val", "test")
@@ -39,18 +41,15 @@ def evaluate_candidate(config: TrainingConfig) -> CandidateEvaluation:
     Raises:
         CheckpointError: there is no candidate, or it is broken.
         DataError: a split is missing or useless.
-        ValueError: a protocol that is for comparison only comes first.
+        OSError: the results cannot be written.
     """
     first = PROTOCOLS[config.evaluation.protocols[0]]
-    if first.note:
-        raise ValueError(
-            f"{config.file}: evaluation: protocols: {first.name} is {first.note}, name another "
-            "one first"
-        )
+    folder = Path(config.file).parent
+    check_writable(folder)  # before the work rather than after it
     root, rig = Path(config.data.root), StereoRig(config.data.baseline, config.data.focal_length)
     record = read_record(config.candidate)
     digest = sha256_of(config.candidate)
-    for split in SPLITS:  # before the work rather than after half of it
+    for split in SPLITS:
         list_split(root, split, rig)
     estimator = estimator_of(config.candidate)
     scores = {
@@ -68,7 +67,6 @@ def evaluate_candidate(config: TrainingConfig) -> CandidateEvaluation:
     content = _metrics(scores, first.name)
     content["settings"] = validation_settings(config)
     content["model"] = {"name": record.name, "run_id": record.run_id, "sha256": digest}
-    folder = Path(config.file).parent
     metrics_file, figure = folder / METRICS_FILE, folder / FIGURE_FILE
     draw_error_by_distance(
         {split: score.scores[first.name] for split, score in scores.items()},
@@ -80,8 +78,14 @@ def evaluate_candidate(config: TrainingConfig) -> CandidateEvaluation:
 
 
 def validation_settings(config: TrainingConfig) -> dict[str, Any]:
-    """What the figures that decide depend on, beside the model and the frames."""
+    """What the figures that decide depend on beside the model; file sizes stand for frames."""
+    root, rig = Path(config.data.root), StereoRig(config.data.baseline, config.data.focal_length)
+    frames = [
+        [sample.name, *(path.stat().st_size for path in sample.files if path.exists())]
+        for sample in list_split(root, "val", rig).samples
+    ]
     return {
+        "frames": hashlib.sha256(json.dumps(frames).encode()).hexdigest(),
         "protocol": config.evaluation.protocols[0],
         "max_depth": config.data.max_depth,
         "baseline": config.data.baseline,

@@ -51,7 +51,9 @@ def export(checkpoint: Path, out: Path, *, batch: int = 1) -> Artifact:
     model, record = load_model(checkpoint)
     spec = record.model_spec()
     with only_one_at(out), replacing(out) as temporary:
+        print(f"exporting {checkpoint}", flush=True)
         write_onnx(model, spec, temporary, batch=batch)
+        print("comparing the file's answers with the model's", flush=True)
         error = verify(model, Artifact(temporary, spec), batch=batch)
         if not error <= MAX_RELATIVE_ERROR:
             raise ExportError(

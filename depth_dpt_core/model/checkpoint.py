@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from depth_dpt_core.artifact import ModelSpec
 from depth_dpt_core.config import DPTConfig
-from depth_dpt_core.files import replacing
+from depth_dpt_core.files import write_atomically
 from depth_dpt_core.model.dpt import DPT
 
 _KEY = "depth_dpt_training"
@@ -46,6 +46,7 @@ class TrainingRecord:
     validation: dict[str, float]
     run_id: str = ""
     source_revision: str = ""
+    training_code: str = ""  # digest of the code that decided the weights
     data_fingerprint: str = ""
     test: dict[str, float] = field(default_factory=dict)
 
@@ -71,8 +72,8 @@ class TrainingRecord:
 def save_model(path: Path, model: DPT, record: TrainingRecord) -> None:
     """Write weights with their record beside them, atomically."""
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, {_KEY: json.dumps(asdict(record))})
+    # safetensors' own writing would leave files of other names behind when killed
+    write_atomically(path, save(tensors, {_KEY: json.dumps(asdict(record))}))
 
 
 def read_record(path: Path) -> TrainingRecord:

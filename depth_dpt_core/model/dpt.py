@@ -14,8 +14,9 @@ Departures from the original design (ReLU output in metres), with their reasons:
 * convolutional encoders are accepted beside vision transformers.
 
 Kept from the original design, though the DPT of the paper does otherwise: batch normalisation in
-plain fusion blocks without residual units, and the readout token left aside. Neither was measured
-against the paper's form here.
+plain fusion blocks without residual units, and the readout token left aside. With the paper's
+residual units and no normalisation, ViT-Tiny from random weights did no better on rendered streets
+(validation abs_rel 0.410 against 0.394 after 4,608 images, one seed); the readout was not tried.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from depth_dpt_core.data.cityscapes import StereoRig
 from depth_dpt_core.evaluation.candidate import validation_settings
 from depth_dpt_core.evaluation.checkpoint import estimator_of
 from depth_dpt_core.evaluation.score import score_split
-from depth_dpt_core.files import sha256_of, write_atomically
+from depth_dpt_core.files import check_writable, sha256_of, write_atomically
 from depth_dpt_core.locking import only_one_at
 from depth_dpt_core.metrics import METRIC_NAMES, is_better
 from depth_dpt_core.model.checkpoint import (
@@ -69,16 +69,19 @@ def promote(config: TrainingConfig) -> Decision:
         PromotionError: the candidate was not evaluated, or is not in the registry.
         TrackingError: MLflow cannot be reached.
     """
-    record = read_record(config.candidate)
     folder = Path(config.file).parent
-    result = _evaluation_of(config, folder / "metrics.json")
+    check_writable(folder)
     with only_one_at(config.champion, wait=_PATIENCE), tracking(config) as client:
+        result = _evaluation_of(config, folder / "metrics.json")
+        record = read_record(config.candidate)
+        record = replace(record, test={name: float(result["test"][name]) for name in METRIC_NAMES})
         champion = _present_champion(config, client)
         decision = _decide(config, record, champion, float(result["val"][config.promotion.metric]))
-        if decision.promoted:
-            test = {name: float(result["test"][name]) for name in METRIC_NAMES}
-            _install(config, client, replace(record, test=test))
-        client.set_tag(record.run_id, "promotion", str(decision))
+        again = champion is not None and champion.run_id == record.run_id
+        if decision.promoted or (again and champion != record):  # the test split was scored anew
+            _install(config, client, record, result["model"]["sha256"])
+        if not again:  # the tag says when and why it became champion
+            client.set_tag(record.run_id, "promotion", str(decision))
         text = json.dumps(asdict(decision), indent=1) + "\n"
         write_atomically(folder / "promotion.json", text.encode())
     return decision
@@ -170,11 +173,16 @@ def _aliased(config: TrainingConfig, client: mlflow.MlflowClient) -> ModelVersio
         raise
 
 
-def _install(config: TrainingConfig, client: mlflow.MlflowClient, record: TrainingRecord) -> None:
+def _install(
+    config: TrainingConfig, client: mlflow.MlflowClient, record: TrainingRecord, scored: str
+) -> None:
+    """Make the candidate, whose file has the digest `scored`, the champion."""
     version = model_version_of_run(client, config.name, record.run_id)
     if version is None:
         raise PromotionError(f"run {record.run_id} has no registered model: train again")
     model, _ = load_model(config.candidate)
+    if sha256_of(config.candidate) != scored:
+        raise PromotionError(f"{config.candidate} was replaced meanwhile: evaluate it first")
     client.set_registered_model_alias(config.name, CHAMPION, version)
     # killed from here on, the next promotion brings the file in line
     save_model(config.champion, model, record)

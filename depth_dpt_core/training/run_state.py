@@ -14,6 +14,7 @@ import torch
 
 from depth_dpt_core.config import ConfigError, TrainingConfig
 from depth_dpt_core.files import replacing
+from depth_dpt_core.revision import training_code
 
 STATE_FILE = "state.pt"
 BEST_FILE = "best.safetensors"
@@ -36,8 +37,8 @@ class Progress:
 
 
 def run_folder(config: TrainingConfig, fingerprint: str) -> Path:
-    """Working folder of a run, its own for every recipe and data set."""
-    key = json.dumps([config.name, config.recipe(), fingerprint], sort_keys=True)
+    """Working folder of a run, its own for every recipe, data set and state of the code."""
+    key = json.dumps([config.name, config.recipe(), fingerprint, training_code()], sort_keys=True)
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     return Path(config.output) / "runs" / f"{config.name}-{digest}"
 

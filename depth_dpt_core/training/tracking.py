@@ -79,16 +79,20 @@ class TrackedRun:
                 _experiment(client, config), run_name=config.name
             ).info.run_id
             tags = {"git_revision": revision, "data_fingerprint": fingerprint}
-            client.log_batch(
-                run_id,
-                params=[Param(name, str(value)) for name, value in _flat(config.recipe())],
-                tags=[RunTag(name, value) for name, value in tags.items()],
-            )
-            client.log_artifact(run_id, config.file)
             data = Dataset(
                 config.data.description, fingerprint[:32], "local", config.data.processed
             )
-            client.log_inputs(run_id, [DatasetInput(data)])
+            try:
+                client.log_batch(
+                    run_id,
+                    params=[Param(name, str(value)) for name, value in _flat(config.recipe())],
+                    tags=[RunTag(name, value) for name, value in tags.items()],
+                )
+                client.log_artifact(run_id, config.file)
+                client.log_inputs(run_id, [DatasetInput(data)])
+            except Exception:
+                client.set_terminated(run_id, "FAILED")
+                raise
         return cls(config, run_id)
 
     @classmethod

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from depth_dpt_core.config import ConfigError, OptimizationConfig, TrainingConfig
-from depth_dpt_core.data.dataset import DepthDataset, Example
+from depth_dpt_core.data.dataset import DepthDataset, Example, batches_of
 from depth_dpt_core.data.processed import ProcessedDataset
 from depth_dpt_core.files import remove_abandoned
 from depth_dpt_core.locking import only_one_at
@@ -34,7 +34,7 @@ from depth_dpt_core.model.checkpoint import (
     save_model,
 )
 from depth_dpt_core.model.dpt import DPT
-from depth_dpt_core.revision import source_revision
+from depth_dpt_core.revision import source_revision, training_code
 from depth_dpt_core.training.interruption import ignore_interrupts, interruption
 from depth_dpt_core.training.losses import training_loss
 from depth_dpt_core.training.optimizer import (
@@ -73,11 +73,13 @@ def train(config: TrainingConfig, *, resume: bool = False) -> Path:
         TrackingError: MLflow cannot be reached.
     """
     source = ProcessedDataset.open(Path(config.data.processed))
-    if source.max_depth != config.data.max_depth:
-        raise ConfigError(
-            f"{config.data.processed} was made with data.max_depth {source.max_depth:g}, the "
-            f"configuration says {config.data.max_depth:g}: run depth-dpt preprocess"
-        )
+    for name, value in config.data.settings().items():
+        made_with = source.settings.get(name)
+        if made_with != value:
+            raise ConfigError(
+                f"{config.data.processed} was made with data.{name} {made_with}, the "
+                f"configuration says {value}: run depth-dpt preprocess"
+            )
     for split in ("train", "val"):
         if not source.frames(split):
             raise ConfigError(f"{config.data.processed}: split {split} has no frames")
@@ -144,6 +146,11 @@ class _Run:
         optimizer = torch.optim.AdamW(parameter_groups(model, options), betas=(0.9, 0.99))
         self.model: nn.Module
         self.examples = DepthDataset(source, "val", config, augment=False)
+        if not any((example["depth"] > 0).any() for example in self.examples):
+            raise ConfigError(
+                f"{config.data.processed}: no image of split val has depth between "
+                f"labels.min_depth and data.max_depth at the canonical focal length"
+            )
         self.training = DepthDataset(source, "train", config, augment=True)
         self.model, self.optimizer, self.batches, self.validation = accelerator.prepare(
             model,
@@ -192,7 +199,7 @@ class _Run:
         bar.set_description(f"epoch {progress.epoch + 1}/{options.epochs}")
         started, begun_at = time.monotonic(), progress.batches
         self.model.train()
-        for batch in self._remaining_batches():
+        for batch in batches_of(self._remaining_batches()):
             set_learning_rates(self.optimizer, options, progress.step, self.total_steps)
             with accelerator.accumulate(self.model):
                 losses = self._forward(batch)
@@ -324,6 +331,7 @@ class _Run:
             validation=self.progress.validation,
             run_id=self.progress.run_id,
             source_revision=self.revision,
+            training_code=training_code(),
             data_fingerprint=self.source.fingerprint,
         )
 
@@ -390,6 +398,6 @@ def _is_finished(config: TrainingConfig, source: ProcessedDataset) -> bool:
         record = read_record(config.candidate)
     except CheckpointError:
         return False
-    return (record.name, record.recipe, record.data_fingerprint) == (
-        config.name, config.recipe(), source.fingerprint,
+    return (record.name, record.recipe, record.data_fingerprint, record.training_code) == (
+        config.name, config.recipe(), source.fingerprint, training_code(),
     )  # fmt: skip

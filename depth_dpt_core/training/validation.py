@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from depth_dpt_core.config import TrainingConfig
-from depth_dpt_core.data.dataset import DepthDataset, Example
+from depth_dpt_core.data.dataset import DepthDataset, Example, batches_of
 from depth_dpt_core.metrics import METRIC_NAMES, compute_metrics
 from depth_dpt_core.training.pictures import side_by_side
 
@@ -29,7 +29,7 @@ def validate(
         ValueError: no image has valid depth.
     """
     rows = []
-    for batch in batches:
+    for batch in batches_of(batches):
         with accelerator.autocast():
             answer = model(batch["image"].float() / 255)
         scale = batch["scale"].view(-1, 1, 1, 1)

@@ -293,6 +293,19 @@ def test_names_correspond_up_to_the_last_underscore(tmp_path):
     assert "twice_b.png" in twice.reason
 
 
+def test_names_that_are_alike_in_both_folders_correspond_as_they_are(tmp_path):
+    for folder in ("depth_X", "depth_y"):
+        (tmp_path / folder / "val" / "city").mkdir(parents=True)
+        for stem in ("city_000000_000164", "city_000000_000712"):
+            (tmp_path / folder / "val" / "city" / f"{stem}.png").touch()
+    listing = list_split(tmp_path, "val", StereoRig(0.2, 2000.0))
+    assert [sample.name for sample in listing.samples] == [
+        "val/city/city_000000_000164", "val/city/city_000000_000712",
+    ]  # fmt: skip
+    assert all(sample.image.name == sample.disparity.name for sample in listing.samples)
+    assert not listing.unusable
+
+
 def test_a_single_wrong_bit_is_found(tmp_path):
     path = tmp_path / "x.png"
     cv2.imwrite(str(path), picture())

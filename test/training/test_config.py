@@ -113,6 +113,11 @@ WRONG_VALUES = [
     ("optimization: {patience: 0}", "optimization: patience must be positive"),
     ("optimization: {checkpoint_every: 0}", "optimization: checkpoint_every must be positive"),
     ("evaluation: {protocols: []}", "evaluation: protocols must name at least one"),
+    ("evaluation: {protocols: [reference, metric]}", "begin with metric, got reference"),
+    ("evaluation: {protocols: [manydepth]}", "begin with metric, got manydepth"),
+    ("name: ''", "name may hold letters, digits, . _ and -, got ''"),
+    ("name: a/b", "name may hold letters, digits, . _ and -, got 'a/b'"),
+    ("name: it's", "name may hold letters, digits"),
     ("evaluation: {ranges: []}", "evaluation: ranges must be rising edges, got []"),
     ("evaluation: {ranges: [80]}", "evaluation: ranges must be rising edges, got [80.0]"),
     ("evaluation: {ranges: [0, 80, 40]}", "ranges must be rising edges, got [0.0, 80.0, 40.0]"),
@@ -198,7 +203,7 @@ def test_numbers_are_of_the_type_that_they_are_used_as(tmp_path):
     labels: {canonical_focal_length: 300}
     optimization: {encoder_lr: 1e-5, decoder_lr: 1}   # YAML 1.1 reads the first as text
     augmentation: {zoom: [1, 2], jpeg_quality: [1, 100]}
-    evaluation: {ranges: [0, 5, 1e2], protocols: [reference, metric]}
+    evaluation: {ranges: [0, 5, 1e2], protocols: [metric, reference]}
     """
     config = load(tmp_path, text)
     assert repr(config.labels.canonical_focal_length) == "300.0"
@@ -207,7 +212,7 @@ def test_numbers_are_of_the_type_that_they_are_used_as(tmp_path):
     assert repr(config.augmentation.zoom) == "(1.0, 2.0)"
     assert repr(config.augmentation.jpeg_quality) == "(1, 100)"
     assert repr(config.evaluation.ranges) == "(0.0, 5.0, 100.0)"
-    assert config.evaluation.protocols == ("reference", "metric")
+    assert config.evaluation.protocols == ("metric", "reference")
 
 
 def test_labels_may_have_no_canonical_focal_length(tmp_path):
@@ -304,7 +309,7 @@ def test_what_comes_after_training_is_no_part_of_the_recipe():
         default,
         name="x",
         output="y",
-        evaluation=EvaluationConfig(protocols=("reference",)),
+        evaluation=EvaluationConfig(protocols=("metric",)),
         promotion=dataclasses.replace(default.promotion, metric="rmse"),
         export=dataclasses.replace(default.export, batch=2),
     )

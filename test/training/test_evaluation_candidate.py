@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ from depth_dpt_core.camera import Intrinsics  # noqa: E402
 from depth_dpt_core.config import DPTConfig, load_config  # noqa: E402
 from depth_dpt_core.data.cityscapes import list_split  # noqa: E402
 from depth_dpt_core.engines.torch import TorchEngine  # noqa: E402
+from depth_dpt_core.evaluation.candidate import evaluate_candidate  # noqa: E402
 from depth_dpt_core.evaluation.checkpoint import estimator_of  # noqa: E402
 from depth_dpt_core.evaluation.score import score_split  # noqa: E402
 from depth_dpt_core.metrics import METRIC_NAMES  # noqa: E402
@@ -196,11 +198,16 @@ def test_without_a_candidate_one_line_says_so(tmp_path, roads, capsys):
     assert "candidate.safetensors" in line
 
 
-def test_a_protocol_for_comparison_only_cannot_count(tmp_path, roads, capsys):
-    config = write_config(tmp_path, roads, evaluation={"protocols": ["reference", "metric"]})
+def test_results_that_cannot_be_written_are_known_before_the_work(tmp_path, roads, capsys):
+    config = write_config(tmp_path, roads)
     write_candidate(config)
-    assert main(["evaluate", "--config", str(config)]) == 1
-    assert "reference is for comparison only" in capsys.readouterr().err
+    frozen = tmp_path / "gone"
+    tmp_path.joinpath("params.yaml").rename(tmp_path / "kept.yaml")
+    frozen.symlink_to("/proc/self/fdinfo")  # where nobody can make files
+    loaded = load_config(tmp_path / "kept.yaml")
+    with pytest.raises(OSError, match=str(frozen)):
+        evaluate_candidate(replace(loaded, file=str(frozen / "params.yaml")))
+    assert "image/s" not in capsys.readouterr().err  # nothing was scored
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ mlflow = pytest.importorskip("mlflow", reason="needs mlflow: pip install '.[trai
 from registry import place_registry  # noqa: E402
 
 from depth_dpt_core.config import TrainingConfig, load_config  # noqa: E402
+from depth_dpt_core.evaluation.candidate import evaluate_candidate  # noqa: E402
 from depth_dpt_core.model.checkpoint import (  # noqa: E402
     CheckpointError,
     TrainingRecord,
@@ -32,6 +33,7 @@ from depth_dpt_core.model.checkpoint import (  # noqa: E402
     save_model,
 )
 from depth_dpt_core.model.dpt import DPT  # noqa: E402
+from depth_dpt_core.training import promotion  # noqa: E402
 from depth_dpt_core.training.promotion import PromotionError, promote  # noqa: E402
 from depth_dpt_core.training.tracking import TrackedRun  # noqa: E402
 from depth_dpt_ros.cli import main  # noqa: E402
@@ -219,6 +221,54 @@ def test_promotion_killed_before_the_registry_is_told_changes_nothing(config, mo
         ".champion.safetensors.lock"
     ]
     assert promote(config).promoted
+
+
+def test_weights_that_were_never_scored_do_not_become_champion(config, monkeypatch):
+    """A training run may end while the champion is being scored."""
+    first = offer(config, GOOD)
+    promote(config)
+    before = config.champion.read_bytes()
+    offer(config, BETTER)
+    score = promotion._score_champion
+
+    def score_while_training_ends(config):
+        train_to(config, BAD)
+        return score(config)
+
+    monkeypatch.setattr(promotion, "_score_champion", score_while_training_ends)
+    with pytest.raises(PromotionError, match="replaced meanwhile"):
+        promote(config)
+    assert config.champion.read_bytes() == before
+    assert champion_in_registry(config) == first
+
+
+def test_a_champion_offered_again_stays_and_takes_its_new_test_metrics(config, roads, tmp_path):
+    run_id = offer(config, GOOD)
+    promote(config)
+    client = mlflow.MlflowClient(config.tracking.uri)
+    reason = client.get_run(run_id).data.tags["promotion"]
+    before = config.champion.read_bytes()
+    assert not promote(config).promoted
+    assert config.champion.read_bytes() == before
+    assert client.get_run(run_id).data.tags["promotion"] == reason
+
+    fewer = shutil.copytree(roads, tmp_path / "fewer")
+    min((fewer / "leftImg8bit/test").rglob("*.png")).unlink()
+    min((fewer / "disparity/test").rglob("*.png")).unlink()
+    config = replace(config, data=replace(config.data, root=str(fewer)))
+    evaluate_candidate(config)
+    assert not promote(config).promoted
+    test = json.loads((tmp_path / "metrics.json").read_text())["test"]
+    assert read_record(config.champion).test["abs_rel"] == test["abs_rel"]
+
+
+def test_other_validation_frames_ask_for_another_evaluation(config, roads, tmp_path):
+    offer(config, GOOD)
+    fewer = shutil.copytree(roads, tmp_path / "fewer")
+    min((fewer / "disparity/val").rglob("*.png")).unlink()
+    config = replace(config, data=replace(config.data, root=str(fewer)))
+    with pytest.raises(PromotionError, match="scored with other settings"):
+        promote(config)
 
 
 def test_two_promotions_at_once_leave_one_champion_everywhere(config):

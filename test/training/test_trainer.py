@@ -227,11 +227,35 @@ def test_missing_data_is_refused(tmp_path):
         run(tmp_path, tmp_path / "nowhere")
 
 
-def test_data_made_for_another_range_is_refused(tmp_path, roads):
+@pytest.mark.parametrize(
+    ("name", "made_with", "value"),
+    [("max_depth", 80.0, 50.0), ("width", 1024.0, 512)],
+)
+def test_data_made_with_other_settings_is_refused(tmp_path, roads, name, made_with, value):
     path = write_config(tmp_path, roads)
-    path.write_text(path.read_text().replace("data:", "data:\n  max_depth: 50.0"))
-    with pytest.raises(ConfigError, match=r"max_depth 80, the configuration says 50.*preprocess"):
+    path.write_text(path.read_text().replace("data:", f"data:\n  {name}: {value}"))
+    said = rf"data\.{name} {made_with}, the configuration says {value}: run depth-dpt preprocess"
+    with pytest.raises(ConfigError, match=said):
         train(load_config(path))
+
+
+def test_validation_frames_without_depth_in_range_are_refused_before_the_training(tmp_path, roads):
+    with pytest.raises(ConfigError, match="no image of split val has depth between"):
+        run(tmp_path, roads, labels={"canonical_focal_length": 75.0, "min_depth": 79.0})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_frame_is_one_line_whichever_process_finds_it(tmp_path, workers):
+    write_roads(tmp_path / "raw", {"train": 4, "val": 1})
+    processed_data.run(tmp_path / "raw", tmp_path / "processed")
+    for path in (tmp_path / "processed/image/train").rglob("*.jpg"):
+        path.write_bytes(b"broken")
+    with pytest.raises(DataError) as error:
+        run(tmp_path, tmp_path / "processed", optimization={"workers": workers})
+    assert "not a whole JPEG file" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith(str(tmp_path))
 
 
 def test_a_diverging_run_says_so(tmp_path, roads):
