@@ -9,10 +9,10 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_TRAINING_CODE = (
-    "camera.py", "preprocess.py", "metrics.py", "data/augmentation.py", "data/dataset.py",
-    "data/processed.py", "model/*.py", "training/losses.py", "training/optimizer.py",
-    "training/trainer.py", "training/validation.py",
+TRAINING_CODE = (  # patterns below depth_dpt_core
+    "camera.py", "preprocess.py", "metrics.py", "data/augmentation.py", "data/cityscapes.py",
+    "data/dataset.py", "data/processed.py", "model/*.py", "training/losses.py",
+    "training/optimizer.py", "training/trainer.py", "training/validation.py",
 )  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def training_code() -> str:
     """Digest of the code that decides what training makes of settings and data."""
     core = Path(__file__).parent
     digest = hashlib.sha256()
-    for pattern in _TRAINING_CODE:
+    for pattern in TRAINING_CODE:
         for path in sorted(core.glob(pattern)):
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -21,6 +21,7 @@ pytest.importorskip("embreex", reason="needs embreex: pip install '.[train]'")
 
 from hub_server import HubServer
 
+from depth_dpt_core import revision
 from depth_dpt_core.config import load_config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -148,6 +149,14 @@ def test_every_setting_that_decides_the_weights_is_a_parameter_of_train():
     for section, values in recipe.items():
         missing = {name for name in values if f"{section}.{name}" not in parameters}
         assert section in parameters or missing <= of_preprocess, section
+
+
+def test_the_code_that_dvc_watches_for_train_is_that_which_begins_a_new_run():
+    declared = yaml.safe_load((REPOSITORY / "training/dvc.yaml").read_text())["stages"]["train"]
+    named = [name.removeprefix("../depth_dpt_core/") for name in declared["deps"][1:]]
+    assert sorted(revision.TRAINING_CODE) == sorted(
+        name if name.endswith(".py") else f"{name}/*.py" for name in named
+    )
 
 
 def module_file(module: str) -> Path:

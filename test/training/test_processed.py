@@ -28,7 +28,7 @@ def processed(tmp_path):
 
 def test_lists_each_split_in_the_order_of_names(processed):
     dataset = ProcessedDataset.open(processed)
-    assert dataset.max_depth == 60
+    assert dataset.settings == {"width": 1024, "max_depth": 60.0}
     names = [sample.name for sample in dataset.frames("train")]
     assert names == [f"train/road/road_{index:06d}_000019" for index in range(3)]
     assert len(dataset.frames("val")) == 1
