@@ -14,6 +14,7 @@ import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
+import processed_data
 import pytest
 import yaml
 from street_data import write_roads
@@ -29,6 +30,7 @@ from depth_dpt_core.evaluation.candidate import evaluate_candidate  # noqa: E402
 from depth_dpt_core.model.checkpoint import (  # noqa: E402
     CheckpointError,
     TrainingRecord,
+    load_model,
     read_record,
     save_model,
 )
@@ -36,6 +38,7 @@ from depth_dpt_core.model.dpt import DPT  # noqa: E402
 from depth_dpt_core.training import promotion  # noqa: E402
 from depth_dpt_core.training.promotion import PromotionError, promote  # noqa: E402
 from depth_dpt_core.training.tracking import TrackedRun  # noqa: E402
+from depth_dpt_core.training.trainer import train  # noqa: E402
 from depth_dpt_ros.cli import main  # noqa: E402
 
 pytestmark = pytest.mark.slow  # each weighs real models in a real registry
@@ -317,37 +320,59 @@ def test_an_unreachable_server_is_one_line(tmp_path, roads, capsys, monkeypatch)
     assert error.count("\n") == 1
 
 
-def test_a_real_server_tracks_registers_and_promotes(tmp_path, roads):
+@pytest.fixture
+def server(tmp_path):
+    """Address of an MLflow server of its own."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
-         "--backend-store-uri", f"sqlite:///{tmp_path}/server.db",
+        uri = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--port", uri.rpartition(":")[2],
+         "--workers", "1", "--backend-store-uri", f"sqlite:///{tmp_path}/server.db",
          "--artifacts-destination", str(tmp_path / "artifacts")],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
+    deadline = time.monotonic() + 60
     try:
-        uri = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 60
         while True:
             try:
                 urllib.request.urlopen(f"{uri}/health", timeout=1).read()
                 break
             except OSError:
                 assert time.monotonic() < deadline
-                assert server.poll() is None
+                assert process.poll() is None
                 time.sleep(0.2)
-        config = load_config(write_config(tmp_path, roads, tracking={"uri": uri}))
-        first = offer(config, GOOD)
-        assert promote(config).promoted
-        config.champion.unlink()
-        offer(config, BAD)
-        assert not promote(config).promoted  # the champion came back from the server
-        assert champion_in_registry(config) == read_record(config.champion).run_id == first
-        loaded = mlflow.pyfunc.load_model("models:/tiny@champion")
-        answer = loaded.predict({"image": torch.zeros(1, 64, 128, 3, dtype=torch.uint8).numpy()})
-        assert answer["depth"].mean() == pytest.approx(GOOD, rel=1e-3)
+        yield uri
     finally:
-        os.killpg(server.pid, 9)
-        server.wait()
+        os.killpg(process.pid, 9)
+        process.wait()
+
+
+def test_a_real_server_holds_the_run_and_its_model_and_the_champion(tmp_path, server, one_thread):
+    data = {"root": str(tmp_path / "data"), "processed": str(tmp_path / "processed")}
+    write_roads(tmp_path / "data", {"train": 4, "val": 2, "test": 2})
+    processed_data.run(Path(data["root"]), Path(data["processed"]))
+    quick = {"epochs": 2, "batch_size": 4, "warmup_steps": 1, "pretrained": False, "workers": 0}
+    config = load_config(
+        write_config(
+            tmp_path, tmp_path, data=data, optimization=quick, tracking={"uri": f"{server}/"}
+        )
+    )
+    model, record = load_model(train(config))
+    client = mlflow.MlflowClient(server)
+    assert len(client.get_metric_history(record.run_id, "val_abs_rel")) == 2
+    assert client.list_artifacts(record.run_id, "images")
+    assert main(["evaluate", "--config", config.file]) == 0
+    assert client.get_run(record.run_id).data.metrics["test_abs_rel"] > 0
+    assert promote(config).promoted
+
+    config.champion.unlink()
+    offer(config, 1e4)
+    assert not promote(config).promoted  # the champion came back from the server
+    assert champion_in_registry(config) == read_record(config.champion).run_id == record.run_id
+    served = mlflow.pyfunc.load_model("models:/tiny@champion")
+    image = torch.full((1, 64, 128, 3), 128, dtype=torch.uint8)
+    with torch.no_grad():
+        depth = model(image.permute(0, 3, 1, 2).float() / 255)
+    answer = served.predict({"image": image.numpy()})["depth"]
+    torch.testing.assert_close(torch.from_numpy(answer), depth, rtol=1e-4, atol=1e-4)
