@@ -105,7 +105,9 @@ class Pipeline:
 @pytest.mark.slow
 def test_the_recipe_from_frames_to_a_published_model(tmp_path):
     with HubServer() as hub:
-        pipeline = Pipeline(tmp_path, hub.environment(tmp_path / "home"))
+        folder = tmp_path / "a folder"  # with a space
+        folder.mkdir()
+        pipeline = Pipeline(folder, hub.environment(tmp_path / "home"))
         assert pipeline.repro("export") == STAGES[:-1]
         assert json.loads(pipeline.file("metrics.json"))["test"]["abs_rel"] > 0
         assert json.loads(pipeline.file("promotion.json"))["promoted"] is True
