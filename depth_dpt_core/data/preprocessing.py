@@ -38,7 +38,7 @@ from depth_dpt_core.files import sha256_of, write_atomically
 
 SPLITS = ("train", "val", "test")
 
-_LOCK_FILE = ".lock"
+_LOCK_FILE = ".preprocess.lock"
 _FOLDERS = ("image", "depth", "camera")
 _FRAMES_PER_TASK = 4  # of a worker process
 _WARNINGS_SHOWN = 10
@@ -54,12 +54,14 @@ class PreprocessReport:
     kept: int
     removed: int  # frames that are no longer in the source
     unusable: list[Unusable]
+    unused: list[str]  # other splits of the source
 
     def summary(self) -> str:
         """Several lines to print, with the first of what was unusable."""
         counts = ", ".join(f"{number} {split}" for split, number in self.frames.items())
         lines = [f"{self.out}: {counts} frames", f"{self.made} made, {self.kept} kept"]
         lines[-1] += f", {self.removed} removed, {len(self.unusable)} unusable"
+        lines += [f"warning: split {name} is not used" for name in self.unused]
         lines += [f"warning: {it.name}: {it.reason}" for it in self.unusable[:_WARNINGS_SHOWN]]
         if len(self.unusable) > _WARNINGS_SHOWN:
             more = len(self.unusable) - _WARNINGS_SHOWN
@@ -105,6 +107,12 @@ def _list_all(root: Path, rig: StereoRig) -> Listing:
         raise absent[0]
     _require_frames([sample.name for sample in samples], unusable)
     return Listing(samples, unusable)
+
+
+def _other_splits(root: Path) -> list[str]:
+    """Splits beside those that are used: `train_extra` of Cityscapes, or a misspelt one."""
+    folders = [*root.glob("leftImg8bit/*/"), *root.glob("depth_X/*/")]
+    return sorted({folder.name for folder in folders if folder.is_dir()} - {*SPLITS})
 
 
 def _require_frames(names: Iterable[str], unusable: list[Unusable]) -> None:
@@ -165,7 +173,8 @@ def _update(out: Path, config: DataConfig, listing: Listing, workers: int) -> Pr
     }
     _write_if_changed(out / RECORD_FILE, json.dumps(content, indent=1).encode())
     removed = sum(path.suffix == ".json" and not path.name.startswith(".") for path in stale)
-    return PreprocessReport(out, counts, len(records) - kept, kept, removed, unusable)
+    unused = _other_splits(Path(config.root))
+    return PreprocessReport(out, counts, len(records) - kept, kept, removed, unusable, unused)
 
 
 def _plan(

@@ -28,7 +28,7 @@ def write_config(tmp_path: Path, **data: Any) -> Path:
 
 def tree(out: Path) -> dict[str, bytes]:
     """Content of all files but the lock."""
-    files = (path for path in out.rglob("*") if path.is_file() and path.name != ".lock")
+    files = (path for path in out.rglob("*") if path.is_file() and path.name != ".preprocess.lock")
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
 

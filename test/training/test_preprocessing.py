@@ -73,6 +73,11 @@ def test_a_second_run_changes_nothing(source, tmp_path):
     assert (tmp_path / "out" / "dataset.json").stat().st_mtime_ns == written
 
 
+def test_splits_that_are_not_used_are_named(source, tmp_path):
+    (source / "leftImg8bit" / "train_extra").mkdir()
+    assert "warning: split train_extra is not used" in run(source, tmp_path / "out").summary()
+
+
 @pytest.mark.slow
 def test_processes_make_the_same_files_as_one(source, tmp_path):
     run(source, tmp_path / "one")
@@ -304,7 +309,7 @@ def test_workers_must_be_positive(source, tmp_path):
 def test_a_folder_in_use_is_left_alone(source, tmp_path, capsys):
     run(source, tmp_path / "out")
     before = tree(tmp_path / "out")
-    with FileLock(tmp_path / "out" / ".lock"):
+    with FileLock(tmp_path / "out" / ".preprocess.lock"):
         line = assert_one_line(command(tmp_path, width=64), capsys)
     assert "another process" in line
     assert tree(tmp_path / "out") == before

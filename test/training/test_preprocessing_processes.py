@@ -48,7 +48,9 @@ def test_a_killed_run_is_finished_by_the_next(many, tmp_path, frames):
     out = tmp_path / "out"
     process = start(tmp_path)
     until = time.monotonic() + 60
-    while len(list(out.glob("camera/*/*/[!.]*"))) < frames or not (out / ".lock").exists():
+    while (
+        len(list(out.glob("camera/*/*/[!.]*"))) < frames or not (out / ".preprocess.lock").exists()
+    ):
         assert time.monotonic() < until
         assert process.poll() is None
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
