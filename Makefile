@@ -6,6 +6,8 @@ DEV := .venv
 # a shell that has sourced a ROS must not leak it into the environments
 CLEAN := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u RMW_IMPLEMENTATION \
 	-u ROS_DISTRO -u _ROS_WHEELS_BOOTSTRAP_COMPLETE
+# glibc would give large buffers back to the kernel at every step of training on a CPU
+KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=67108864
 # the shell quotes them, whatever they hold
 export BAG IMAGE
 PIP_QUIET := -q --disable-pip-version-check
@@ -32,10 +34,10 @@ bench: $(DEV)/ready  ## measure preprocessing against the way of the original re
 builtin: $(DEV)/ready  ## make the built-in model again, resuming where it stopped
 	$(CLEAN) $(DEV)/bin/depth-dpt synth --out training/data/synth --seed 1 --scenes 1280
 	cd training/builtin && for stage in preprocess "train --resume" evaluate promote export; \
-		do $(CLEAN) ../../$(DEV)/bin/depth-dpt $$stage || exit; done
+		do $(CLEAN) $(KEEP_MEMORY) ../../$(DEV)/bin/depth-dpt $$stage || exit; done
 
 compare: $(DEV)/ready  ## train ours beside the original recipe; the table of training/README.md
-	$(CLEAN) $(DEV)/bin/python training/compare.py
+	$(CLEAN) $(KEEP_MEMORY) $(DEV)/bin/python training/compare.py $(ARGS)
 
 clean:  ## remove the environments and results
 	rm -rf $(DEMO) $(DEV) demo_output
