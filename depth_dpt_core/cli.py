@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from depth_dpt_core.engine_cli import add_engine_commands
+
 if TYPE_CHECKING:
     from depth_dpt_core.estimator import DepthEstimator
 
@@ -42,7 +44,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
 
 
 def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add synth, the training commands, bench and predict."""
+    """Add synth, the training commands, bench, engine and predict."""
     synth = commands.add_parser("synth", help="render street scenes in the layout of Cityscapes")
     synth.add_argument("--out", type=Path, required=True, help="folder of the data set")
     synth.add_argument("--scenes", type=int, default=1000, help="streets; 18:1:1 train, val, test")
@@ -102,6 +104,8 @@ def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     bench.add_argument("what", choices=("preprocess",))
     bench.add_argument("--json", type=Path, help="also write the numbers to this file")
     bench.set_defaults(command=_bench)
+
+    add_engine_commands(commands)
 
     predict = commands.add_parser("predict", help="depth of image files")
     predict.add_argument("images", type=Path, nargs="+", help="PNG or JPEG files, rectified")

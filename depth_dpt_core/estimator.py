@@ -8,20 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_dpt_core.artifact import (
-    Artifact,
-    ArtifactError,
-    InputSpec,
-    ModelSpec,
-    OutputSpec,
-    resolve,
-)
+from depth_dpt_core.artifact import Artifact, ModelSpec, resolve
 from depth_dpt_core.camera import Intrinsics, focal_correction
-from depth_dpt_core.engines import Engine
-from depth_dpt_core.engines.onnxruntime import OnnxRuntimeEngine
+from depth_dpt_core.engines import Engine, Progress
+from depth_dpt_core.engines.choice import Runtime, choose_engine
+from depth_dpt_core.network_io import to_depth, to_tensor
 from depth_dpt_core.preprocess import Geometry
-
-_TINY = 1e-6  # 1/m; an inverse depth below this is farther than any range
 
 
 @dataclass(frozen=True)
@@ -35,16 +27,23 @@ class DepthEstimator:
     engine: Engine
 
     @classmethod
-    def load(cls, model: str | Artifact, *, num_threads: int = 0) -> DepthEstimator:
-        """Load a model (see `artifact.resolve`) on ONNX Runtime.
+    def load(
+        cls,
+        model: str | Artifact,
+        *,
+        num_threads: int = 0,
+        runtime: Runtime = "onnxruntime",
+        progress: Progress | None = None,
+    ) -> DepthEstimator:
+        """Load a model (see `artifact.resolve`) on a runtime (see `choice.choose_engine`).
 
         Raises:
             ArtifactError: the model cannot be found or used, or takes several images at a time.
+            BuildCancelledError: `progress` stopped the building of a TensorRT engine.
+            NoRuntimeError: the runtime that was asked for does not run it.
         """
         artifact = resolve(model) if isinstance(model, str) else model
-        engine = OnnxRuntimeEngine(artifact, num_threads=num_threads)
-        if engine.batch not in (None, 1):
-            raise ArtifactError(f"{artifact.path}: takes {engine.batch} images at once, must be 1")
+        engine = choose_engine(artifact, runtime, num_threads=num_threads, progress=progress)
         return cls(artifact.spec, engine)
 
     def warm_up(self) -> None:
@@ -108,27 +107,3 @@ class DepthEstimator:
             )  # fmt: skip
         r = geometry.scale
         return focal_correction(intrinsics.fx * r, intrinsics.fy * r, fx, fy, stretched=False)
-
-
-def to_tensor(
-    image: NDArray[np.uint8], spec: InputSpec
-) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Network-sized RGB image [H,W,3] to the network's input, batch of one."""
-    ordered = image if spec.color == "RGB" else image[..., ::-1]
-    if spec.dtype == "float32":
-        mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
-        values = (ordered.astype(np.float32) / np.float32(255) - mean) / std
-    else:
-        values = ordered
-    batch = values[None] if spec.layout == "NHWC" else values.transpose(2, 0, 1)[None]
-    return np.ascontiguousarray(batch)
-
-
-def to_depth(answer: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.float32]:
-    """The network's answer to metres; infinite where an inverse depth is not positive."""
-    if spec.scale != 1.0 or spec.shift != 0.0:
-        answer = answer * np.float32(spec.scale) + np.float32(spec.shift)
-    if spec.quantity == "inverse_depth":
-        near = answer > _TINY
-        return np.where(near, 1 / np.where(near, answer, 1), np.inf).astype(np.float32)
-    return answer

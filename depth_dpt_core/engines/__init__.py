@@ -3,10 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+# told what is being done and the share of it that is done (0 to 1); answers whether to go on
+Progress = Callable[[str, float], bool]
+
+
+class GpuFault(RuntimeError):  # noqa: N818 - the field's own name for it
+    """The GPU failed; after that nothing in this process can use it any more (it is sticky)."""
 
 
 class Engine(Protocol):
@@ -24,4 +32,7 @@ class Engine(Protocol):
 
         Returns:
             The network's answer [N,1,H,W] or [N,H,W] as it stands in its output.
+
+        Raises:
+            GpuFault: the GPU failed.
         """

@@ -10,6 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from depth_dpt_core.artifact import LOAD_ERRORS, Artifact, ArtifactError
+from depth_dpt_core.engines import GpuFault
 
 _log = logging.getLogger(__name__)
 
@@ -23,12 +24,15 @@ class OnnxRuntimeEngine:
 
     batch: int | None
 
-    def __init__(self, artifact: Artifact, *, num_threads: int = 0) -> None:
+    def __init__(
+        self, artifact: Artifact, *, num_threads: int = 0, cpu_only: bool = False
+    ) -> None:
         """Load the model.
 
         Args:
             artifact: the model file.
             num_threads: CPU threads of one inference; 0 takes all cores.
+            cpu_only: leave a GPU alone even where there is one.
 
         Raises:
             ArtifactError: the file's input or output is not what its description says.
@@ -38,7 +42,7 @@ class OnnxRuntimeEngine:
         # threads that spin between frames starve the camera driver and the middleware
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        wanted = [*([] if cpu_only else ["CUDAExecutionProvider"]), "CPUExecutionProvider"]
         available = [p for p in wanted if p in onnxruntime.get_available_providers()]
         try:
             self._session = onnxruntime.InferenceSession(
@@ -49,6 +53,7 @@ class OnnxRuntimeEngine:
         used = self._session.get_providers()[0]
         if used != available[0]:
             _log.warning("%s is installed but unusable, running on %s", available[0], used)
+        self._on_gpu = used != "CPUExecutionProvider"
         self._name = f"onnxruntime ({used.removesuffix('ExecutionProvider')})"
         self._check_interface(artifact)
         self._input = artifact.spec.input.name
@@ -61,7 +66,12 @@ class OnnxRuntimeEngine:
 
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Run one batch; see `Engine.infer`."""
-        (answer,) = self._session.run([self._output], {self._input: tensor})
+        try:
+            (answer,) = self._session.run([self._output], {self._input: tensor})
+        except LOAD_ERRORS as error:
+            if not self._on_gpu:
+                raise
+            raise GpuFault(f"ONNX Runtime failed on the GPU ({error})") from error
         return np.asarray(answer, np.float32)
 
     def _check_interface(self, artifact: Artifact) -> None:

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth-dpt engine`: TensorRT engines of this machine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_engine_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add engine build, check and list."""
+    from depth_dpt_core.cli import add_model_argument
+
+    engine = commands.add_parser("engine", help="build, check or list TensorRT engines")
+    actions = engine.add_subparsers(required=True, metavar="ACTION")
+    for name, rebuild, text in (
+        ("build", True, "build an engine of a model anew and prove it"),
+        ("check", False, "prove the engine of a model, building it if there is none"),
+    ):
+        parser = actions.add_parser(name, help=text)
+        add_model_argument(parser)
+        parser.add_argument("--json", type=Path, help="also write the outcome to this file")
+        parser.set_defaults(command=_prove, rebuild=rebuild)
+    listing = actions.add_parser("list", help="show the engines of this machine")
+    listing.set_defaults(command=_list)
+
+
+def _prove(arguments: argparse.Namespace) -> None:
+    import json
+
+    from tqdm import tqdm
+
+    from depth_dpt_core.artifact import resolve
+    from depth_dpt_core.engines.choice import choose_engine
+    from depth_dpt_core.files import write_atomically
+
+    artifact = resolve(arguments.model)
+    with tqdm(total=1.0, bar_format="{desc} {percentage:3.0f} % {elapsed}", leave=False) as bar:
+
+        def show(phase: str, share: float) -> bool:
+            bar.set_description_str(phase, refresh=False)
+            bar.update(share - bar.n)
+            return True
+
+        engine = choose_engine(artifact, "tensorrt", progress=show, rebuild=arguments.rebuild)
+    state = engine.state
+    if arguments.json:
+        write_atomically(arguments.json, json.dumps(state.to_dict(), indent=1).encode())
+    for reason in state.reasons:
+        print(f"not used: {reason}")
+    assert state.check is not None, "TensorRT runs only what was proven"
+    print(f"{state.model}: {state.check.verdict}")
+    if arguments.json:
+        print(f"wrote {arguments.json}")
+
+
+def _list(arguments: argparse.Namespace) -> None:  # noqa: ARG001 - a Command
+    from depth_dpt_core.engines.tensorrt.cache import EngineCache, default_folder
+
+    cache = EngineCache(default_folder())
+    entries = cache.entries()
+    if not entries:
+        print(f"{cache.folder}: no engines; depth-dpt engine build makes one")
+    for entry in entries:
+        print(f"{entry.path} ({entry.size / 1e6:.1f} MB): {_facts(entry.fields)}")
+        if entry.refused:
+            print(f"  {entry.refused}")
+
+
+def _facts(fields: dict[str, Any]) -> str:
+    gpu = fields["gpu"]
+    return (
+        f"{fields['model']}, {fields['precision']}, {fields['input']}, TensorRT "
+        f"{fields['tensorrt']}, {gpu['name']} (sm {gpu['compute_capability']}), CUDA "
+        f"{gpu['cuda']}, driver for {gpu['driver']}"
+    )

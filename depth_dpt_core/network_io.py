@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pixels to the network's input tensor, and its answer to metres, as the model's spec says."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_dpt_core.artifact import InputSpec, OutputSpec
+
+_TINY = 1e-6  # 1/m; an inverse depth below this is farther than any range
+
+
+def to_tensor(
+    image: NDArray[np.uint8], spec: InputSpec
+) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Network-sized RGB image [H,W,3] to the network's input, batch of one."""
+    ordered = image if spec.color == "RGB" else image[..., ::-1]
+    if spec.dtype == "float32":
+        mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
+        values = (ordered.astype(np.float32) / np.float32(255) - mean) / std
+    else:
+        values = ordered
+    batch = values[None] if spec.layout == "NHWC" else values.transpose(2, 0, 1)[None]
+    return np.ascontiguousarray(batch)
+
+
+def to_depth(answer: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.float32]:
+    """The network's answer to metres; infinite where an inverse depth is not positive."""
+    if spec.scale != 1.0 or spec.shift != 0.0:
+        answer = answer * np.float32(spec.scale) + np.float32(spec.shift)
+    if spec.quantity == "inverse_depth":
+        near = answer > _TINY
+        return np.where(near, 1 / np.where(near, answer, 1), np.inf).astype(np.float32)
+    return answer
