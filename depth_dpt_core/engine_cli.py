@@ -36,7 +36,8 @@ def _prove(arguments: argparse.Namespace) -> None:
     from depth_dpt_core.files import write_atomically
 
     artifact = resolve(arguments.model)
-    with tqdm(total=1.0, bar_format="{desc} {percentage:3.0f} % {elapsed}", leave=False) as bar:
+    look = "{desc} {percentage:3.0f} % {elapsed}"
+    with tqdm(total=1.0, bar_format=look, leave=False, delay=1) as bar:
 
         def show(phase: str, share: float) -> bool:
             bar.set_description_str(phase, refresh=False)

@@ -26,13 +26,19 @@ BIAS = 0.5  # m
 
 
 def write_own(
-    path: Path, spec: ModelSpec, *, metadata: str | None = None, described: bool = True
+    path: Path,
+    spec: ModelSpec,
+    *,
+    metadata: str | None = None,
+    described: bool = True,
+    batch: int | str = 1,
 ) -> Path:
     """An artifact as this project exports it: `image` uint8 NHWC, first a Cast, then `depth`.
 
     The metadata is the description of `spec`, unless another text is given or `described` is off.
+    A batch that is a name is left open.
     """
-    shape = [1, spec.height, spec.width]
+    sides = [spec.height, spec.width]
     nodes = [
         helper.make_node("Cast", ["image"], ["pixels"], to=Proto.FLOAT),
         helper.make_node("MatMul", ["pixels", "weights"], ["product"]),
@@ -42,8 +48,8 @@ def write_own(
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("image", Proto.UINT8, [*shape, 3])],
-        [helper.make_tensor_value_info("depth", Proto.FLOAT, [1, *shape])],
+        [helper.make_tensor_value_info("image", Proto.UINT8, [batch, *sides, 3])],
+        [helper.make_tensor_value_info("depth", Proto.FLOAT, [batch, 1, *sides])],
         [_constant("weights", np.reshape(WEIGHTS, (3, 1))), _constant("bias", np.array([BIAS]))],
     )
     text = spec.to_json() if metadata is None else metadata

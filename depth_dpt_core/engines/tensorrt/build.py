@@ -143,8 +143,10 @@ class _Monitor(trt.IProgressMonitor):
             if phase is not None:
                 phase.done = min(step + 1, phase.steps)
             share = self._share()
-        if not self.cancelled and not self._progress(phase_name, share):
-            self.cancelled = True
+        if self.cancelled:
+            return False
+        self.cancelled = True  # also when the next line raises
+        self.cancelled = not self._progress(phase_name, share)
         return not self.cancelled
 
     def phase_finish(self, phase_name: str) -> None:

@@ -68,12 +68,14 @@ class Gpu:
             self._context.push()
         except cuda.Error as error:
             raise EngineError(f"CUDA does not start here ({error})") from error
+        self._stream: cuda.Stream | None = None
         try:
-            self._stream: cuda.Stream | None = cuda.Stream(_NON_BLOCKING)
+            self._stream = cuda.Stream(_NON_BLOCKING)
             # waiting without spinning leaves the core to the camera driver
             blocking = cuda.event_flags.BLOCKING_SYNC
             self._events = [cuda.Event(blocking) for _ in range(4)]
         except cuda.Error as error:
+            self._stream = None
             cuda.Context.pop()
             raise EngineError(f"CUDA does not start here ({error})") from error
 

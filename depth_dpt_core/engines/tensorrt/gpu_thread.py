@@ -60,12 +60,13 @@ class GpuThread:
         _check_no_fault()
         self._tasks: _Queue = queue.SimpleQueue()
         opened: Future[None] = Future()
+        failed = threading.Event()
         thread = threading.Thread(
-            target=_serve, args=(self._tasks, opened), name="gpu", daemon=True
+            target=_serve, args=(self._tasks, opened, failed), name="gpu", daemon=True
         )
         thread.start()
         opened.result()
-        self._close = weakref.finalize(self, _stop, self._tasks, thread)
+        self._close = weakref.finalize(self, _stop, self._tasks, thread, failed)
 
     def call(self, task: Callable[[Workplace], T]) -> T:
         """Run `task` there and wait for what it returns or raises.
@@ -91,38 +92,45 @@ def _check_no_fault() -> None:
         raise GpuFault(f"the GPU is not used again in this process: {_faults[0]}")
 
 
-def _stop(tasks: _Queue, thread: threading.Thread) -> None:
+def _stop(tasks: _Queue, thread: threading.Thread, failed: threading.Event) -> None:
     tasks.put(None)
-    # the last reference can go anywhere, even there; after a fault the thread never ends
-    while thread is not threading.current_thread() and thread.is_alive() and not _faults:
+    # the last reference can go anywhere, even there
+    while thread is not threading.current_thread() and thread.is_alive() and not failed.is_set():
         thread.join(0.1)
 
 
-def _serve(tasks: _Queue, opened: Future[None]) -> None:
+def _serve(tasks: _Queue, opened: Future[None], failed: threading.Event) -> None:
     try:
         place = Workplace(Gpu())
     except Exception as error:  # noqa: BLE001 - whoever asked must hear of it
+        _let_go(error)
         opened.set_exception(error)
         return
     opened.set_result(None)
     while (item := tasks.get()) is not None:
-        _work(place, *item)
+        _work(place, failed, *item)
         item = None  # it may hold a large plan
-        while _faults:
+        while failed.is_set():  # for ever
             if (late := tasks.get()) is not None:
                 late[1].set_exception(GpuFault(_faults[0]))
     place.unload()
     place.gpu.close()
 
 
-def _work(place: Workplace, task: Callable[[Workplace], Any], answer: Future[Any]) -> None:
+def _work(
+    place: Workplace,
+    failed: threading.Event,
+    task: Callable[[Workplace], Any],
+    answer: Future[Any],
+) -> None:
     try:
         result = task(place)
+    except GpuFault as fault:
+        _faults.append(str(fault))
+        failed.set()
+        answer.set_exception(fault)
     except Exception as error:  # noqa: BLE001 - whoever asked must hear of it
-        if isinstance(error, GpuFault):
-            _faults.append(str(error))
-        else:
-            _let_go(error)
+        _let_go(error)
         answer.set_exception(error)
     else:
         answer.set_result(result)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TensorRT and CUDA stand-ins for machines that have neither."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import importlib
+import sys
+from types import SimpleNamespace
+
+import pytest
+from tiny_models import REPOSITORY
+
+STAND_IN = REPOSITORY / "test" / "support" / "stand_in"
+_NAMES = ("pycuda", "pycuda.driver", "tensorrt")
+_kept = {}  # the core's modules hold on to the first ones
+
+
+@pytest.fixture
+def gpu(monkeypatch, tmp_path):
+    """Stand-ins installed as `trt` and `cuda`, with an engine cache of the test's own.
+
+    Whatever happened, the test must leave nothing on the GPU that the real pycuda minds.
+    """
+    pytest.importorskip("filelock")
+    for name in _NAMES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(STAND_IN)
+    for name in _NAMES:
+        if name in _kept:
+            monkeypatch.setitem(sys.modules, name, _kept[name])
+        else:
+            _kept[name] = importlib.import_module(name)
+    trt, cuda = _kept["tensorrt"], _kept["pycuda.driver"]
+    trt.reset()
+    cuda.reset()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    faults = importlib.import_module("depth_dpt_core.engines.tensorrt.gpu_thread")._faults
+    faults.clear()
+    yield SimpleNamespace(trt=trt, cuda=cuda, folder=tmp_path / "cache/depth_dpt_ros/engines")
+    gc.collect()
+    assert cuda.violations == []
+    faults.clear()
+    for name in _NAMES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A tiny artifact of this project."""
+    return write_model(tmp_path / "city.onnx")
+
+
+def write_model(path, **changes):
+    from tiny_models import write_own
+
+    from depth_dpt_core.artifact import ModelSpec, read
+
+    spec = dataclasses.replace(ModelSpec(width=24, height=12, max_depth=100.0), **changes)
+    return read(write_own(path, spec))
