@@ -20,6 +20,8 @@ ROS = [
 REPLAY = ["rosbags>=0.10.4"]
 SYNTH = ["embreex>=2.17"]
 HUB = ["huggingface_hub>=0.26"]
+# TensorRT itself: of JetPack on a Jetson, else `pip install tensorrt`
+TENSORRT = ["pycuda>=2022.1", "filelock>=3.12"]
 TRAIN = [
     "torch>=2.6",
     "torchvision>=0.21",
@@ -79,6 +81,7 @@ setup(
         "replay": REPLAY,
         "synth": SYNTH,
         "hub": HUB,
+        "tensorrt": TENSORRT,
         "train": TRAIN,
         "demo": [*ROS, *REPLAY],
         "test": ["pytest<9"],

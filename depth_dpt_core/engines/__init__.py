@@ -13,10 +13,6 @@ from numpy.typing import NDArray
 Progress = Callable[[str, float], bool]
 
 
-class GpuFault(RuntimeError):  # noqa: N818 - the field's own name for it
-    """The GPU failed; after that nothing in this process can use it any more (it is sticky)."""
-
-
 class Engine(Protocol):
     """Runs a network; owned by one thread."""
 

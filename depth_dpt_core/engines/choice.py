@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_dpt_core.artifact import Artifact, ArtifactError, ModelSpec, read
-from depth_dpt_core.engines import Engine, GpuFault, Progress
+from depth_dpt_core.engines import Engine, Progress
+from depth_dpt_core.engines.faults import GpuFault, remember_fault, remembered_fault
 from depth_dpt_core.engines.onnxruntime import OnnxRuntimeEngine
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class ChosenEngine:
             return self._engine.infer(tensor)
         except GpuFault as fault:
             _log.error("%s; ONNX Runtime goes on, on the CPU", fault)
+            remember_fault(fault)
             self._go_on_without_gpu(str(fault))
         return self._engine.infer(tensor)
 
@@ -132,7 +134,7 @@ def choose_engine(
     """
     if runtime not in get_args(Runtime):
         raise ValueError(f"runtime is {runtime!r}, must be one of {', '.join(get_args(Runtime))}")
-    reference, reasons, fault = artifact, list[str](), ""
+    reference, reasons = artifact, list[str]()
     if runtime != "onnxruntime" and _tensorrt_is_there(reasons):
         candidates = _by_precision(artifact, reasons)
         reference = candidates[-1]
@@ -142,10 +144,10 @@ def choose_engine(
                 if chosen is not None:
                     return ChosenEngine(*chosen, reference, num_threads)
         except GpuFault as error:
-            fault = str(error)
-            reasons.append(fault)
+            reasons.append(str(error))
     if runtime == "tensorrt":
         raise NoRuntimeError("; ".join(reasons))
+    fault = remembered_fault()
     engine = _on_onnxruntime(reference, num_threads, cpu_only=bool(fault))
     for reason in reasons:
         _log.warning("%s", reason)

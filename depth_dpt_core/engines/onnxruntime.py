@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from depth_dpt_core.artifact import LOAD_ERRORS, Artifact, ArtifactError
-from depth_dpt_core.engines import GpuFault
+from depth_dpt_core.engines.faults import GpuFault
 
 _log = logging.getLogger(__name__)
 

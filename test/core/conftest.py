@@ -36,7 +36,7 @@ def gpu(monkeypatch, tmp_path):
     trt.reset()
     cuda.reset()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    faults = importlib.import_module("depth_dpt_core.engines.tensorrt.gpu_thread")._faults
+    faults = importlib.import_module("depth_dpt_core.engines.faults")._faults
     faults.clear()
     yield SimpleNamespace(trt=trt, cuda=cuda, folder=tmp_path / "cache/depth_dpt_ros/engines")
     gc.collect()

@@ -149,7 +149,7 @@ def test_no_memory_is_a_refusal_and_no_fault(load, gpu, image):
 
 @pytest.mark.parametrize("call", ["memcpy_htod_async", "synchronize", "record"])
 def test_a_fault_is_remembered_and_nothing_is_freed(load, gpu, image, call):
-    from depth_dpt_core.engines import GpuFault
+    from depth_dpt_core.engines.faults import GpuFault
     from depth_dpt_core.engines.tensorrt.gpu_thread import GpuThread
 
     engine = load()
@@ -167,7 +167,7 @@ def test_a_fault_is_remembered_and_nothing_is_freed(load, gpu, image, call):
 
 
 def test_a_run_that_answers_false_is_a_fault(load, gpu, image):
-    from depth_dpt_core.engines import GpuFault
+    from depth_dpt_core.engines.faults import GpuFault
 
     engine = load(execute=True)
     with pytest.raises(GpuFault, match=r"could not run: .*illegal memory access"):

@@ -14,7 +14,7 @@ from typing import Any
 import pycuda.driver as cuda
 from numpy.typing import DTypeLike, NDArray
 
-from depth_dpt_core.engines import GpuFault
+from depth_dpt_core.engines.faults import GpuFault
 from depth_dpt_core.engines.tensorrt.errors import EngineError
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for the default stream

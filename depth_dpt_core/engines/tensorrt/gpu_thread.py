@@ -16,14 +16,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from depth_dpt_core.engines import GpuFault
+from depth_dpt_core.engines.faults import (
+    GpuFault,
+    check_no_fault,
+    remember_fault,
+    remembered_fault,
+)
 from depth_dpt_core.engines.tensorrt.cuda import Gpu
 from depth_dpt_core.engines.tensorrt.errors import EngineError
 from depth_dpt_core.engines.tensorrt.loaded import LoadedEngine
 
 T = TypeVar("T")
-
-_faults: list[str] = []  # of this process; a fault is never forgotten
 
 
 @dataclass
@@ -57,7 +60,7 @@ class GpuThread:
             EngineError: there is no usable device.
             GpuFault: the GPU has failed in this process before.
         """
-        _check_no_fault()
+        check_no_fault()
         self._tasks: _Queue = queue.SimpleQueue()
         opened: Future[None] = Future()
         failed = threading.Event()
@@ -75,7 +78,7 @@ class GpuThread:
             EngineError: the thread is closed.
             GpuFault: the GPU failed, now or before.
         """
-        _check_no_fault()
+        check_no_fault()
         if not self._close.alive:
             raise EngineError("the engine is closed")
         answer: Future[T] = Future()
@@ -85,11 +88,6 @@ class GpuThread:
     def close(self) -> None:
         """Free the engine, give the device back and end the thread."""
         self._close()
-
-
-def _check_no_fault() -> None:
-    if _faults:
-        raise GpuFault(f"the GPU is not used again in this process: {_faults[0]}")
 
 
 def _stop(tasks: _Queue, thread: threading.Thread, failed: threading.Event) -> None:
@@ -112,7 +110,7 @@ def _serve(tasks: _Queue, opened: Future[None], failed: threading.Event) -> None
         item = None  # it may hold a large plan
         while failed.is_set():  # for ever
             if (late := tasks.get()) is not None:
-                late[1].set_exception(GpuFault(_faults[0]))
+                late[1].set_exception(GpuFault(remembered_fault()))
     place.unload()
     place.gpu.close()
 
@@ -126,7 +124,7 @@ def _work(
     try:
         result = task(place)
     except GpuFault as fault:
-        _faults.append(str(fault))
+        remember_fault(fault)
         failed.set()
         answer.set_exception(fault)
     except Exception as error:  # noqa: BLE001 - whoever asked must hear of it

@@ -14,7 +14,7 @@ import tensorrt as trt
 from numpy.typing import NDArray
 
 from depth_dpt_core.artifact import ModelSpec
-from depth_dpt_core.engines import GpuFault
+from depth_dpt_core.engines.faults import GpuFault
 from depth_dpt_core.engines.tensorrt.cuda import Gpu
 from depth_dpt_core.engines.tensorrt.errors import EngineError
 from depth_dpt_core.engines.tensorrt.logger import process_logger

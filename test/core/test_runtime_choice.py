@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: Apache-2.0
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from tiny_models import metres, process_environment, python, write_own
+
+from depth_dpt_core.artifact import ModelSpec, read
+from depth_dpt_core.cli import run
+from depth_dpt_core.engines.choice import NoRuntimeError, choose_engine
+from depth_dpt_core.engines.onnxruntime import OnnxRuntimeEngine
+from depth_dpt_core.estimator import DepthEstimator
+
+STAND_IN = "test/support/stand_in"
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(3).integers(0, 256, (12, 24, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """The same network in both precisions, each naming the other; returns the fp32 file."""
+    spec = ModelSpec(width=24, height=12, max_depth=100.0)
+    for precision, sibling in (("fp16", "city.onnx"), ("fp32", "city.fp16.onnx")):
+        name = "city.onnx" if precision == "fp32" else "city.fp16.onnx"
+        described = dataclasses.replace(spec, precision=precision, sibling=sibling)
+        write_own(tmp_path / name, described)
+    return read(tmp_path / "city.onnx")
+
+
+def engines(gpu):
+    return sorted(p.name for p in gpu.folder.glob("*.engine"))
+
+
+def refused(gpu):
+    return sorted(p.name for p in (gpu.folder / "refused").glob("*.engine"))
+
+
+def test_without_tensorrt_onnxruntime_runs_and_says_why(model, image, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    engine = choose_engine(model)
+    np.testing.assert_allclose(engine.infer(image[None])[0, 0], metres(image), rtol=1e-6)
+    assert engine.name.startswith("onnxruntime (")
+    (reason,) = engine.state.reasons
+    assert reason.startswith("TensorRT cannot be used here: ")
+    with pytest.raises(NoRuntimeError, match="TensorRT cannot be used here"):
+        choose_engine(model, "tensorrt")
+
+
+def test_onnxruntime_when_asked_for_leaves_the_gpu_alone(gpu, model):
+    engine = choose_engine(model, "onnxruntime")
+    assert engine.state.reasons == ()
+    assert gpu.cuda.calls == []
+
+
+def test_another_runtime_is_a_clear_error(model):
+    with pytest.raises(ValueError, match="'openvino', must be one of auto, tensorrt, onnxruntime"):
+        choose_engine(model, "openvino")
+
+
+def test_fp16_runs_first_and_is_proven_against_fp32(gpu, pair, image):
+    engine = choose_engine(pair)
+    assert engine.name == "tensorrt 10.3.0 (fp16, Stand-in GPU)"
+    assert (engine.state.precision, engine.state.model.name) == ("fp16", "city.fp16.onnx")
+    assert engine.state.check.passed
+    assert engine.state.check.reference.endswith("(CPU, fp32)")
+    assert engine.state.reasons == ()
+    np.testing.assert_allclose(engine.infer(image[None])[0, 0], metres(image), rtol=1e-6)
+    assert gpu.trt.counts["build"] == 1
+
+
+def test_the_estimator_runs_on_it(gpu, model, image):
+    estimator = DepthEstimator.load(model, runtime="tensorrt")
+    estimator.warm_up()
+    np.testing.assert_allclose(estimator(image, None), metres(image), rtol=1e-5)
+    assert estimator.engine.name.startswith("tensorrt")
+
+
+def test_the_next_start_builds_nothing_but_proves_again(gpu, pair):
+    choose_engine(pair)
+    gpu.trt.counts.update(build=0, execute=0)
+    assert choose_engine(pair).state.check.passed
+    assert gpu.trt.counts["build"] == 0
+    assert gpu.trt.counts["execute"] == 3 * 8
+
+
+def test_the_reference_is_computed_once(gpu, model, monkeypatch):
+    choose_engine(model)
+    monkeypatch.setattr(OnnxRuntimeEngine, "infer", None)
+    assert choose_engine(model).state.check.passed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda gpu: setattr(gpu.trt, "__version__", "10.13.3.9"),
+        lambda gpu: gpu.cuda.identity.update(name="Orin"),
+        lambda gpu: gpu.cuda.identity.update(compute_capability=(12, 0)),
+        lambda gpu: gpu.cuda.identity.update(driver=13000),
+    ],
+)
+def test_another_machine_builds_its_own(gpu, model, change):
+    choose_engine(model)
+    change(gpu)
+    assert choose_engine(model).state.check.passed
+    assert gpu.trt.counts["build"] == 2
+    assert len(engines(gpu)) == 2
+
+
+def test_another_model_under_the_same_name_builds_its_own(gpu, model):
+    choose_engine(model)
+    write_own(model.path, dataclasses.replace(model.spec, dataset="another"))
+    choose_engine(read(model.path))
+    assert gpu.trt.counts["build"] == 2
+
+
+def test_an_engine_with_wrong_numbers_is_aside_and_the_next_precision_runs(
+    gpu, pair, image, monkeypatch
+):
+    run_right = gpu.trt._Context.execute_async_v3
+
+    def wrong_for_fp16(context, stream_handle):
+        half = '"precision": "fp16"' in str(
+            context.engine.session.get_modelmeta().custom_metadata_map
+        )
+        gpu.trt.faults["scale"] = 1.3 if half else 1.0
+        return run_right(context, stream_handle)
+
+    monkeypatch.setattr(gpu.trt._Context, "execute_async_v3", wrong_for_fp16)
+    engine = choose_engine(pair)
+    assert engine.name == "tensorrt 10.3.0 (fp32, Stand-in GPU)"
+    (reason,) = engine.state.reasons
+    assert reason.startswith("city.fp16.onnx (fp16): refused, tensorrt 10.3.0")
+    assert "abs_rel 0.3 (limit 0.01)" in reason
+    np.testing.assert_allclose(engine.infer(image[None])[0, 0], metres(image), rtol=1e-6)
+    (aside,) = refused(gpu)
+    report = json.loads((gpu.folder / "refused" / f"{aside}.json").read_bytes())["report"]
+    assert report["passed"] is False
+    assert report["frames"][0]["scale_drift"] == pytest.approx(0.3, rel=1e-3)
+    # not built again to be refused again
+    gpu.trt.counts.update(build=0)
+    (reason,) = choose_engine(pair).state.reasons
+    assert "not built again after an earlier engine was refused" in reason
+    assert gpu.trt.counts["build"] == 0
+
+
+@pytest.mark.parametrize("fault", [{"scale": 1.02}, {"nan": True}, {"unsteady": True}])
+def test_when_no_engine_is_right_onnxruntime_runs(gpu, pair, image, fault):
+    gpu.trt.faults.update(fault)
+    engine = choose_engine(pair)
+    assert engine.name.startswith("onnxruntime")
+    assert engine.state.model == pair.path
+    assert [r.split(":")[0] for r in engine.state.reasons] == [
+        "city.fp16.onnx (fp16)",
+        "city.onnx (fp32)",
+    ]
+    assert engine.state.gpu_fault == ""
+    np.testing.assert_allclose(engine.infer(image[None])[0, 0], metres(image), rtol=1e-6)
+    assert engines(gpu) == []
+    assert len(refused(gpu)) == 2
+    with pytest.raises(NoRuntimeError, match=r"city\.fp16\.onnx .*; city\.onnx"):
+        choose_engine(pair, "tensorrt")
+    gpu.trt.faults.clear()
+    assert choose_engine(pair, rebuild=True).state.precision == "fp16"
+
+
+def test_an_engine_that_was_right_and_no_longer_is_is_refused(gpu, model):
+    choose_engine(model)
+    gpu.trt.faults["scale"] = 1.5
+    assert choose_engine(model).name.startswith("onnxruntime")
+    assert len(refused(gpu)) == 1
+
+
+@pytest.mark.parametrize("fault", ["builder", "network", "parse", "build", "deserialize"])
+def test_whatever_tensorrt_refuses_onnxruntime_runs(gpu, model, image, fault):
+    gpu.trt.faults[fault] = True
+    engine = choose_engine(model)
+    assert engine.name.startswith("onnxruntime")
+    assert len(engine.state.reasons) == 1
+    np.testing.assert_allclose(engine.infer(image[None])[0, 0], metres(image), rtol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["bit", "unloadable"])
+def test_a_cached_engine_that_went_bad_is_built_again_once(gpu, model, how):
+    choose_engine(model)
+    (name,) = engines(gpu)
+    path = gpu.folder / name
+    gpu.trt.counts.update(build=0, deserialize=0)
+    if how == "bit":
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        assert choose_engine(model).state.check.passed
+        assert gpu.trt.counts["deserialize"] == 1  # never the bad one
+    else:
+        gpu.trt.faults["deserialize"] = True
+        assert choose_engine(model).name.startswith("onnxruntime")
+        assert gpu.trt.counts["deserialize"] == 2
+    assert gpu.trt.counts["build"] == 1
+
+
+def test_a_cache_that_others_can_enter_is_not_used(gpu, model):
+    gpu.folder.mkdir(parents=True)
+    gpu.folder.chmod(0o777)
+    engine = choose_engine(model)
+    assert engine.name.startswith("onnxruntime")
+    assert "others can enter" in engine.state.reasons[0]
+
+
+@pytest.mark.parametrize("sibling", ["missing.onnx", "../up.onnx", "other.onnx"])
+def test_a_sibling_that_is_not_one_is_left_out(gpu, tmp_path, sibling):
+    spec = ModelSpec(width=24, height=12, max_depth=100.0, sibling=sibling)
+    write_own(tmp_path / "other.onnx", dataclasses.replace(spec, max_depth=50.0))
+    engine = choose_engine(read(write_own(tmp_path / "city.onnx", spec)))
+    assert engine.name.startswith("tensorrt")
+    assert len(engine.state.reasons) == 1
+
+
+def test_a_gpu_lost_mid_run_loses_no_frame(gpu, pair, image):
+    engine = choose_engine(pair)
+    engine.infer(image[None])
+    gpu.cuda.fail["memcpy_dtoh_async"] = gpu.cuda.LogicError("an illegal memory access")
+    for _ in range(3):
+        np.testing.assert_allclose(engine.infer(image[None])[0, 0], metres(image), rtol=1e-6)
+    assert engine.name == "onnxruntime (CPU)"
+    assert engine.state.name == "onnxruntime (CPU)"
+    assert (engine.state.model, engine.state.precision) == (pair.path, "fp32")
+    assert "illegal memory access" in engine.state.gpu_fault
+    # in this process for good, though the GPU be well again
+    gpu.cuda.fail.clear()
+    gpu.cuda.calls.clear()
+    again = choose_engine(pair)
+    assert again.name == "onnxruntime (CPU)"
+    assert "not used again in this process" in again.state.gpu_fault
+    assert gpu.cuda.calls == []
+    with pytest.raises(NoRuntimeError, match="not used again in this process"):
+        choose_engine(pair, "tensorrt")
+
+
+def test_a_gpu_lost_during_the_proof_leaves_the_cpu(gpu, pair, image):
+    gpu.cuda.fail["synchronize"] = gpu.cuda.LogicError("unspecified launch failure")
+    engine = choose_engine(pair)
+    assert engine.name == "onnxruntime (CPU)"
+    assert "unspecified launch failure" in engine.state.gpu_fault
+    assert gpu.trt.counts["build"] == 1  # the second precision is not tried
+    assert refused(gpu) == []  # the engine may be good
+
+
+def test_onnxruntime_on_a_gpu_that_fails_goes_on_on_the_cpu(gpu, model, image):
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail
+
+    engine = choose_engine(model, "onnxruntime")
+
+    class OnTheGpu:
+        name = "onnxruntime (CUDA)"
+        inner = engine._engine
+        inner._on_gpu = True
+
+        def infer(self, tensor):
+            def lost(*arguments):
+                raise Fail("CUDA failure 700")
+
+            self.inner._session = type("Session", (), {"run": staticmethod(lost)})
+            return self.inner.infer(tensor)
+
+    engine._engine = OnTheGpu()
+    np.testing.assert_allclose(engine.infer(image[None])[0, 0], metres(image), rtol=1e-6)
+    assert "CUDA failure 700" in engine.state.gpu_fault
+    # and TensorRT does not try that GPU either
+    assert "CUDA failure 700" in choose_engine(model).state.gpu_fault
+    assert gpu.cuda.calls == []
+
+
+def test_cancelling_ends_it_and_gives_the_gpu_back(gpu, model):
+    from depth_dpt_core.engines.tensorrt.errors import BuildCancelledError
+
+    with pytest.raises(BuildCancelledError):
+        choose_engine(model, progress=lambda phase, share: share < 0.5)
+    assert gpu.cuda.calls[-1] == "pop"
+    assert engines(gpu) == []
+    assert choose_engine(model).state.check.passed
+
+
+def test_an_interrupted_caller_does_not_wait_for_the_build(gpu, model):
+    phases = []
+    begun = threading.Event()
+
+    def progress(phase, share):
+        phases.append(phase)
+        begun.set()
+        time.sleep(0.05)
+        return True
+
+    def interrupt():
+        begun.wait()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        choose_engine(model, progress=progress)
+    assert len(phases) < 10
+    assert gpu.cuda.calls[-1] == "pop"
+
+
+def test_the_state_is_json(gpu, pair):
+    gpu.trt.faults["nan"] = True
+    state = choose_engine(pair).state.to_dict()
+    assert json.loads(json.dumps(state, allow_nan=False)) == state
+    assert state["runtime"].startswith("onnxruntime")
+    assert len(state["reasons"]) == 2
+
+
+def command(*words):
+    """Run `depth-dpt engine ...` as the console script does."""
+    import argparse
+
+    from depth_dpt_core.cli import add_core_commands
+
+    parser = argparse.ArgumentParser()
+    add_core_commands(parser.add_subparsers(required=True))
+    return run(parser, ["engine", *map(str, words)])
+
+
+def test_build_check_and_list_on_the_command_line(gpu, pair, capsys, tmp_path):
+    assert command("list") == 0
+    assert "no engines" in capsys.readouterr().out
+    outcome = tmp_path / "outcome.json"
+    assert command("build", "--model", pair.path, "--json", outcome) == 0
+    assert "city.fp16.onnx: passed, tensorrt 10.3.0 (fp16" in capsys.readouterr().out
+    assert json.loads(outcome.read_bytes())["check"]["passed"] is True
+    assert command("check", "--model", pair.path) == 0
+    assert gpu.trt.counts["build"] == 1
+    assert command("build", "--model", pair.path) == 0
+    assert gpu.trt.counts["build"] == 2
+    gpu.trt.faults["scale"] = 1.1
+    capsys.readouterr()
+    assert command("check", "--model", pair.path) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "city.onnx (fp32): refused" in error
+    assert command("list") == 0
+    listed = capsys.readouterr().out
+    assert "city.onnx, fp32, uint8 NHWC 1x12x24, TensorRT 10.3.0, Stand-in GPU (sm 8.7)" in listed
+    assert "  refused, tensorrt 10.3.0" in listed
+
+
+def processes(folder, model, count, faults=None):
+    """Start `choose_engine` in processes of their own, with the stand-ins."""
+    from tiny_models import REPOSITORY
+
+    program = """
+import sys, tensorrt
+from depth_dpt_core.artifact import read
+from depth_dpt_core.engines.choice import choose_engine
+from pathlib import Path
+print("begins", flush=True)
+engine = choose_engine(read(Path(sys.argv[1])))
+print(engine.name, tensorrt.counts["build"], flush=True)
+"""
+    environment = process_environment(
+        XDG_CACHE_HOME=str(folder), STAND_IN_FAULTS=json.dumps(faults or {})
+    )
+    environment["PYTHONPATH"] = f"{REPOSITORY / STAND_IN}:{environment['PYTHONPATH']}"
+    return [
+        subprocess.Popen(
+            python("-c", program, model.path),
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.slow
+def test_two_processes_build_one_engine(tmp_path, model):
+    pytest.importorskip("filelock")
+    both = processes(tmp_path / "cache", model, 2, {"build_seconds": 1.5})
+    outcomes = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outcomes
+    said = sorted(out.splitlines()[-1] for out, _ in outcomes)
+    name = "tensorrt 10.3.0 (fp32, Stand-in GPU)"
+    assert said == [f"{name} 0", f"{name} 1"]
+
+
+@pytest.mark.slow
+def test_a_builder_that_is_killed_is_followed_by_the_next(tmp_path, model):
+    pytest.importorskip("filelock")
+    (first,) = processes(tmp_path / "cache", model, 1, {"build_seconds": 30})
+    assert first.stdout.readline() == "begins\n"
+    time.sleep(1)
+    first.kill()
+    first.wait()
+    (second,) = processes(tmp_path / "cache", model, 1)
+    out, _ = second.communicate(timeout=60)
+    assert out.splitlines()[-1] == "tensorrt 10.3.0 (fp32, Stand-in GPU) 1"
