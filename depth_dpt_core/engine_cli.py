@@ -27,13 +27,10 @@ def add_engine_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
 
 
 def _prove(arguments: argparse.Namespace) -> None:
-    import json
-
     from tqdm import tqdm
 
     from depth_dpt_core.artifact import resolve
-    from depth_dpt_core.engines.choice import choose_engine
-    from depth_dpt_core.files import write_atomically
+    from depth_dpt_core.engines.choice import NoRuntimeError, choose_engine
 
     artifact = resolve(arguments.model)
     look = "{desc} {percentage:3.0f} % {elapsed}"
@@ -44,16 +41,27 @@ def _prove(arguments: argparse.Namespace) -> None:
             bar.update(share - bar.n)
             return True
 
-        engine = choose_engine(artifact, "tensorrt", progress=show, rebuild=arguments.rebuild)
+        try:
+            engine = choose_engine(artifact, "tensorrt", progress=show, rebuild=arguments.rebuild)
+        except NoRuntimeError as error:
+            _write(arguments.json, {"runtime": None, "reasons": list(error.reasons)})
+            raise
     state = engine.state
-    if arguments.json:
-        write_atomically(arguments.json, json.dumps(state.to_dict(), indent=1).encode())
+    _write(arguments.json, state.to_dict())
     for reason in state.reasons:
         print(f"not used: {reason}")
     assert state.check is not None, "TensorRT runs only what was proven"
     print(f"{state.model}: {state.check.verdict}")
-    if arguments.json:
-        print(f"wrote {arguments.json}")
+
+
+def _write(path: Path | None, outcome: dict[str, Any]) -> None:
+    import json
+
+    from depth_dpt_core.files import write_atomically
+
+    if path is not None:
+        write_atomically(path, json.dumps(outcome, indent=1).encode())
+        print(f"wrote {path}")
 
 
 def _list(arguments: argparse.Namespace) -> None:  # noqa: ARG001 - a Command

@@ -25,7 +25,11 @@ Runtime = Literal["auto", "tensorrt", "onnxruntime"]
 
 
 class NoRuntimeError(RuntimeError):
-    """The runtime that was asked for does not run the model; names every reason."""
+    """The runtime that was asked for does not run the model; has every reason."""
+
+    def __init__(self, reasons: tuple[str, ...]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,6 @@ def choose_engine(
     *,
     num_threads: int = 0,
     progress: Progress | None = None,
-    cache: Path | None = None,
     rebuild: bool = False,
 ) -> ChosenEngine:
     """Take the fastest runtime that answers rightly here.
@@ -123,7 +126,6 @@ def choose_engine(
         runtime: what may run it.
         num_threads: CPU threads of one inference on ONNX Runtime; 0 takes all cores.
         progress: called while an engine is built or proven; stops that when it answers False.
-        cache: folder of engines; None takes the one below $XDG_CACHE_HOME.
         rebuild: build engines again, even refused ones.
 
     Raises:
@@ -140,23 +142,22 @@ def choose_engine(
         reference = candidates[-1]
         try:
             for candidate in candidates:
-                chosen = _on_tensorrt(candidate, reference, reasons, progress, cache, rebuild)
+                chosen = _on_tensorrt(candidate, reference, reasons, progress, rebuild)
                 if chosen is not None:
                     return ChosenEngine(*chosen, reference, num_threads)
-        except GpuFault as error:
-            reasons.append(str(error))
+        except GpuFault as fault:
+            _log.error("%s", fault)
+            reasons.append(str(fault))
     if runtime == "tensorrt":
-        raise NoRuntimeError("; ".join(reasons))
-    fault = remembered_fault()
-    engine = _on_onnxruntime(reference, num_threads, cpu_only=bool(fault))
-    for reason in reasons:
-        _log.warning("%s", reason)
+        raise NoRuntimeError(tuple(reasons))
+    earlier = remembered_fault()
+    engine = _on_onnxruntime(reference, num_threads, cpu_only=bool(earlier))
     state = RuntimeState(
         engine.name,
         reference.path,
         reference.spec.precision,
         reasons=tuple(reasons),
-        gpu_fault=fault,
+        gpu_fault=earlier,
     )
     return ChosenEngine(engine, state, reference, num_threads)
 
@@ -182,6 +183,7 @@ def _by_precision(artifact: Artifact, reasons: list[str]) -> list[Artifact]:
                 raise ArtifactError(f"{sibling.path}: not the same network as {artifact.path}")
             found.append(sibling)
         except ValueError as error:  # a name can be none of a file
+            _log.warning("%s", error)
             reasons.append(str(error))
     return sorted(found, key=lambda a: a.spec.precision)
 
@@ -196,7 +198,6 @@ def _on_tensorrt(
     reference: Artifact,
     reasons: list[str],
     progress: Progress | None,
-    folder: Path | None,
     rebuild: bool,
 ) -> tuple[Engine, RuntimeState] | None:
     from depth_dpt_core.engines.tensorrt.cache import EngineCache, default_folder
@@ -207,12 +208,13 @@ def _on_tensorrt(
         engine, report = provide(
             artifact,
             reference,
-            cache=EngineCache(folder or default_folder()),
+            cache=EngineCache(default_folder()),
             progress=progress or (lambda _phase, _share: True),
             rebuild=rebuild,
         )
     except EngineError as error:
         reasons.append(f"{artifact.path.name} ({artifact.spec.precision}): {error}")
+        _log.warning("%s", reasons[-1])
         return None
     state = RuntimeState(
         engine.name, artifact.path, artifact.spec.precision, report, tuple(reasons)

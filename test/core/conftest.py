@@ -10,8 +10,11 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from tiny_models import REPOSITORY
+from tiny_models import REPOSITORY, write_own
 
+from depth_dpt_core.artifact import ModelSpec, read
+
+SPEC = ModelSpec(width=24, height=12, max_depth=100.0)
 STAND_IN = REPOSITORY / "test" / "support" / "stand_in"
 _NAMES = ("pycuda", "pycuda.driver", "tensorrt")
 _kept = {}  # the core's modules hold on to the first ones
@@ -49,13 +52,14 @@ def gpu(monkeypatch, tmp_path):
 @pytest.fixture
 def model(tmp_path):
     """A tiny artifact of this project."""
-    return write_model(tmp_path / "city.onnx")
+    return read(write_own(tmp_path / "city.onnx", SPEC))
 
 
-def write_model(path, **changes):
-    from tiny_models import write_own
-
-    from depth_dpt_core.artifact import ModelSpec, read
-
-    spec = dataclasses.replace(ModelSpec(width=24, height=12, max_depth=100.0), **changes)
-    return read(write_own(path, spec))
+@pytest.fixture
+def pair(tmp_path):
+    """The same network in both precisions, each naming the other; returns the fp32 file."""
+    for precision, sibling in (("fp16", "city.onnx"), ("fp32", "city.fp16.onnx")):
+        name = "city.onnx" if precision == "fp32" else "city.fp16.onnx"
+        described = dataclasses.replace(SPEC, precision=precision, sibling=sibling)
+        write_own(tmp_path / name, described)
+    return read(tmp_path / "city.onnx")

@@ -2,38 +2,23 @@
 import dataclasses
 import json
 import signal
-import subprocess
 import sys
 import threading
 import time
 
 import numpy as np
 import pytest
-from tiny_models import metres, process_environment, python, write_own
+from tiny_models import metres, write_own
 
 from depth_dpt_core.artifact import ModelSpec, read
-from depth_dpt_core.cli import run
 from depth_dpt_core.engines.choice import NoRuntimeError, choose_engine
 from depth_dpt_core.engines.onnxruntime import OnnxRuntimeEngine
 from depth_dpt_core.estimator import DepthEstimator
-
-STAND_IN = "test/support/stand_in"
 
 
 @pytest.fixture
 def image():
     return np.random.default_rng(3).integers(0, 256, (12, 24, 3)).astype(np.uint8)
-
-
-@pytest.fixture
-def pair(tmp_path):
-    """The same network in both precisions, each naming the other; returns the fp32 file."""
-    spec = ModelSpec(width=24, height=12, max_depth=100.0)
-    for precision, sibling in (("fp16", "city.onnx"), ("fp32", "city.fp16.onnx")):
-        name = "city.onnx" if precision == "fp32" else "city.fp16.onnx"
-        described = dataclasses.replace(spec, precision=precision, sibling=sibling)
-        write_own(tmp_path / name, described)
-    return read(tmp_path / "city.onnx")
 
 
 def engines(gpu):
@@ -316,90 +301,3 @@ def test_the_state_is_json(gpu, pair):
     assert json.loads(json.dumps(state, allow_nan=False)) == state
     assert state["runtime"].startswith("onnxruntime")
     assert len(state["reasons"]) == 2
-
-
-def command(*words):
-    """Run `depth-dpt engine ...` as the console script does."""
-    import argparse
-
-    from depth_dpt_core.cli import add_core_commands
-
-    parser = argparse.ArgumentParser()
-    add_core_commands(parser.add_subparsers(required=True))
-    return run(parser, ["engine", *map(str, words)])
-
-
-def test_build_check_and_list_on_the_command_line(gpu, pair, capsys, tmp_path):
-    assert command("list") == 0
-    assert "no engines" in capsys.readouterr().out
-    outcome = tmp_path / "outcome.json"
-    assert command("build", "--model", pair.path, "--json", outcome) == 0
-    assert "city.fp16.onnx: passed, tensorrt 10.3.0 (fp16" in capsys.readouterr().out
-    assert json.loads(outcome.read_bytes())["check"]["passed"] is True
-    assert command("check", "--model", pair.path) == 0
-    assert gpu.trt.counts["build"] == 1
-    assert command("build", "--model", pair.path) == 0
-    assert gpu.trt.counts["build"] == 2
-    gpu.trt.faults["scale"] = 1.1
-    capsys.readouterr()
-    assert command("check", "--model", pair.path) == 1
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "city.onnx (fp32): refused" in error
-    assert command("list") == 0
-    listed = capsys.readouterr().out
-    assert "city.onnx, fp32, uint8 NHWC 1x12x24, TensorRT 10.3.0, Stand-in GPU (sm 8.7)" in listed
-    assert "  refused, tensorrt 10.3.0" in listed
-
-
-def processes(folder, model, count, faults=None):
-    """Start `choose_engine` in processes of their own, with the stand-ins."""
-    from tiny_models import REPOSITORY
-
-    program = """
-import sys, tensorrt
-from depth_dpt_core.artifact import read
-from depth_dpt_core.engines.choice import choose_engine
-from pathlib import Path
-print("begins", flush=True)
-engine = choose_engine(read(Path(sys.argv[1])))
-print(engine.name, tensorrt.counts["build"], flush=True)
-"""
-    environment = process_environment(
-        XDG_CACHE_HOME=str(folder), STAND_IN_FAULTS=json.dumps(faults or {})
-    )
-    environment["PYTHONPATH"] = f"{REPOSITORY / STAND_IN}:{environment['PYTHONPATH']}"
-    return [
-        subprocess.Popen(
-            python("-c", program, model.path),
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(count)
-    ]
-
-
-@pytest.mark.slow
-def test_two_processes_build_one_engine(tmp_path, model):
-    pytest.importorskip("filelock")
-    both = processes(tmp_path / "cache", model, 2, {"build_seconds": 1.5})
-    outcomes = [process.communicate(timeout=60) for process in both]
-    assert [process.returncode for process in both] == [0, 0], outcomes
-    said = sorted(out.splitlines()[-1] for out, _ in outcomes)
-    name = "tensorrt 10.3.0 (fp32, Stand-in GPU)"
-    assert said == [f"{name} 0", f"{name} 1"]
-
-
-@pytest.mark.slow
-def test_a_builder_that_is_killed_is_followed_by_the_next(tmp_path, model):
-    pytest.importorskip("filelock")
-    (first,) = processes(tmp_path / "cache", model, 1, {"build_seconds": 30})
-    assert first.stdout.readline() == "begins\n"
-    time.sleep(1)
-    first.kill()
-    first.wait()
-    (second,) = processes(tmp_path / "cache", model, 1)
-    out, _ = second.communicate(timeout=60)
-    assert out.splitlines()[-1] == "tensorrt 10.3.0 (fp32, Stand-in GPU) 1"

@@ -162,6 +162,16 @@ def test_a_disk_that_takes_nothing_is_told(cache, monkeypatch):
         cache.write(KEY, CONTENT)
 
 
+def test_a_folder_that_cannot_be_locked_is_told(cache, monkeypatch):
+    def read_only(*arguments, **options):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("depth_dpt_core.engines.tensorrt.cache.only_one_at", read_only)
+    expected = pytest.raises(EngineError, match=r"cannot be locked .*Read-only")
+    with expected, cache.only_one(KEY, lambda: False):
+        pytest.fail("not locked")
+
+
 def test_a_refused_engine_is_aside_with_its_report(cache):
     cache.write(KEY, CONTENT)
     assert cache.refusal(KEY) is None

@@ -102,6 +102,7 @@ class EngineCache:
 
         Raises:
             BuildCancelledError: it was cancelled before the others ended.
+            EngineError: the folder is read-only.
         """
         path = self.path(key)
         with ExitStack() as held:
@@ -111,7 +112,9 @@ class EngineCache:
                     break
                 except BusyError as error:
                     if cancelled():
-                        raise BuildCancelledError(f"{path}: {error}") from error
+                        raise BuildCancelledError(str(error)) from error
+                except OSError as error:
+                    raise EngineError(f"{path}: cannot be locked ({error})") from error
             remove_abandoned(_sidecar(path))
             yield
 

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import platform
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -39,13 +40,7 @@ from depth_dpt_core.files import sha256_of
 
 _log = logging.getLogger(__name__)
 
-
-class EngineRefusedError(EngineError):
-    """An engine does not answer like its model; `report` has the numbers."""
-
-    def __init__(self, report: CheckReport) -> None:
-        super().__init__(report.verdict)
-        self.report = report
+_LOG_EVERY = 5.0  # s between lines about a long build
 
 
 def provide(
@@ -55,7 +50,6 @@ def provide(
     cache: EngineCache,
     progress: Progress,
     rebuild: bool = False,
-    settings: BuildSettings | None = None,
 ) -> tuple[TensorRtEngine, CheckReport]:
     """Give a proven engine.
 
@@ -66,18 +60,16 @@ def provide(
         cache: where engines are kept.
         progress: called while building and proving; stops them when it answers False.
         rebuild: build even if there is an engine, or one was refused before.
-        settings: of the build; None takes the defaults.
 
     Raises:
         ArtifactError: ONNX Runtime cannot run the reference.
         BuildCancelledError: `progress` said so.
-        EngineError: there is no usable engine, or it is an `EngineRefusedError`: it was built and
-            does not answer like the reference.
+        EngineError: there is no usable engine, or it does not answer like the reference.
         GpuFault: the GPU failed.
     """
     check_version()
     thread = GpuThread()
-    work = _Provider(thread, artifact, cache, progress, settings or BuildSettings())
+    work = _Provider(thread, artifact, cache, progress)
     try:
         return work.provide(reference, rebuild=rebuild)
     except BaseException:
@@ -93,17 +85,17 @@ class _Provider:
         artifact: Artifact,
         cache: EngineCache,
         progress: Progress,
-        settings: BuildSettings,
     ) -> None:
         self.stop = threading.Event()
         self._thread = thread
         self._artifact = artifact
         self._cache = cache
         self._progress = progress
-        self._settings = settings
+        self._settings = BuildSettings()
+        self._logged = time.monotonic()
         gpu = thread.call(lambda place: place.gpu.identity)
         self._machine = machine_fields(gpu)
-        self._key = engine_key(artifact, self._machine, settings)
+        self._key = engine_key(artifact, self._machine, self._settings)
 
     def provide(self, reference: Artifact, *, rebuild: bool) -> tuple[TensorRtEngine, CheckReport]:
         with self._cache.only_one(self._key, lambda: not self._go_on("waiting", 0.0)):
@@ -117,8 +109,7 @@ class _Provider:
             report = self._prove(engine, reference)
             if not report.passed:
                 aside = self._cache.refuse(self._key, report.to_dict())
-                _log.error("%s; kept aside as %s", report.verdict, aside)
-                raise EngineRefusedError(report)
+                raise EngineError(f"{report.verdict} (kept aside as {aside})")
             _log.info("%s", report.verdict)
             return engine, report
 
@@ -174,6 +165,10 @@ class _Provider:
         return answers
 
     def _go_on(self, phase: str, share: float) -> bool:
+        now = time.monotonic()
+        if now > self._logged + _LOG_EVERY:
+            self._logged = now
+            _log.info("%s: %s, %.0f %%", self._artifact.path.name, phase, 100 * share)
         return not self.stop.is_set() and self._progress(phase, share)
 
 
