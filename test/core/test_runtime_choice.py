@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from tiny_models import metres, write_own
+from tiny_models import describe, metres, write_own, write_third_party
 
 from depth_dpt_core.artifact import ModelSpec, read
 from depth_dpt_core.engines.choice import NoRuntimeError, choose_engine
@@ -272,6 +272,35 @@ def test_cancelling_ends_it_and_gives_the_gpu_back(gpu, model):
     assert gpu.cuda.calls[-1] == "pop"
     assert engines(gpu) == []
     assert choose_engine(model).state.check.passed
+
+
+def test_cancelling_the_proof_keeps_the_engine(gpu, model):
+    from depth_dpt_core.engines.tensorrt.errors import BuildCancelledError
+
+    with pytest.raises(BuildCancelledError, match="proving"):
+        choose_engine(model, progress=lambda phase, share: phase != "proving" or share < 0.5)
+    assert len(engines(gpu)) == 1
+    assert choose_engine(model).state.check.passed
+    assert gpu.trt.counts["build"] == 1
+
+
+def test_a_third_partys_model_is_judged_again_when_its_description_changes(gpu, tmp_path):
+    path = write_third_party(tmp_path / "their.onnx", size=(24, 12), weights=(1, 2, 3), bias=4)
+    facts = {
+        "width": 24,
+        "height": 12,
+        "input": {"name": "pixels", "layout": "NCHW", "dtype": "float32"},
+        "output": {"name": "out"},
+    }
+    describe(path, **facts, min_depth=70.0, max_depth=80.0)
+    (reason,) = choose_engine(read(path)).state.reasons
+    assert "proves nothing" in reason
+    describe(path, **facts, min_depth=1.0, max_depth=80.0)
+    engine = choose_engine(read(path))
+    assert engine.name.startswith("tensorrt")
+    pixels = np.random.default_rng(0).random((1, 3, 12, 24), np.float32)
+    expected = np.tensordot((1, 2, 3), pixels[0], 1) + 4
+    np.testing.assert_allclose(engine.infer(pixels)[0, 0], expected, rtol=1e-5)
 
 
 def test_an_interrupted_caller_does_not_wait_for_the_build(gpu, model):

@@ -27,7 +27,7 @@ from depth_dpt_core.locking import BusyError, only_one_at
 
 _log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1  # goes up with any change in how engines are built or stored
+SCHEMA_VERSION = 1  # goes up when engines are built, judged or stored in another way
 _POLL = 0.5  # s between looks at a lock that another process holds
 
 Kind = Literal["engine", "timing", "reference"]

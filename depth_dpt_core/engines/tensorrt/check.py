@@ -8,7 +8,7 @@ has not answered like ONNX Runtime on the CPU on this very device.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,11 +59,6 @@ class Frame:
     name: str
     image: NDArray[np.uint8]
     hard: bool
-
-    @property
-    def limits(self) -> Limits:
-        """What an engine must keep on it."""
-        return HARD_LIMITS if self.hard else STREET_LIMITS
 
 
 @dataclass(frozen=True)
@@ -170,7 +165,7 @@ def check_frames() -> list[Frame]:
 
 
 def reference_answers(
-    engine: Engine, spec: ModelSpec, frames: Sequence[Frame]
+    engine: Engine, spec: ModelSpec, frames: Iterable[Frame]
 ) -> NDArray[np.float32]:
     """What the network should answer: raw output of each frame, [F,H,W]."""
     return np.stack([_answer(engine, spec, frame) for frame in frames])

@@ -11,7 +11,7 @@ import logging
 import platform
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -136,8 +136,6 @@ class _Provider:
 
     def _prove(self, engine: TensorRtEngine, reference: Artifact) -> CheckReport:
         frames = check_frames()
-        if not self._go_on("proving", 0.0):
-            raise BuildCancelledError(f"proving the engine of {self._artifact.path} was cancelled")
         expected = self._expected(reference, frames)
         name = f"onnxruntime {onnxruntime.__version__} (CPU, {reference.spec.precision})"
         return check(engine, self._artifact.spec, frames, expected, reference=name)
@@ -160,9 +158,17 @@ class _Provider:
         content = self._cache.read(key)
         if content is not None:
             return np.frombuffer(content, np.float32).reshape(shape)
-        answers = reference_answers(OnnxRuntimeEngine(reference, cpu_only=True), spec, frames)
-        self._cache.write(key, answers.astype(np.float32).tobytes())
+        engine = OnnxRuntimeEngine(reference, cpu_only=True)
+        answers = reference_answers(engine, spec, self._watched(frames))
+        self._cache.write(key, answers.tobytes())
         return answers
+
+    def _watched(self, frames: Sequence[Frame]) -> Iterator[Frame]:
+        for index, frame in enumerate(frames):
+            if not self._go_on("proving", index / len(frames)):
+                path = self._artifact.path
+                raise BuildCancelledError(f"proving the engine of {path} was cancelled")
+            yield frame
 
     def _go_on(self, phase: str, share: float) -> bool:
         now = time.monotonic()
@@ -188,6 +194,8 @@ def engine_key(artifact: Artifact, machine: dict[str, Any], settings: BuildSetti
         **machine,
         "model": artifact.path.name,
         "onnx_sha256": model_digest(artifact),
+        # of a third party's model it is another file
+        "description_sha256": hashlib.sha256(spec.to_json().encode()).hexdigest(),
         "input": f"{spec.input.dtype} {spec.input.layout} 1x{spec.height}x{spec.width}",
         "precision": spec.precision,
         "strongly_typed": True,
