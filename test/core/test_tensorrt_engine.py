@@ -166,6 +166,19 @@ def test_a_fault_is_remembered_and_nothing_is_freed(load, gpu, image, call):
     assert gpu.cuda.calls == []
 
 
+def test_a_gpu_lost_while_closing_does_not_end_the_process(load, gpu):
+    from depth_dpt_core.engines.faults import GpuFault
+    from depth_dpt_core.engines.tensorrt.gpu_thread import GpuThread
+
+    engine = load()
+    gpu.cuda.fail["pop"] = gpu.cuda.LogicError(
+        "cuCtxPopCurrent failed: unspecified launch failure"
+    )
+    engine.close()  # the stand-in minds a thread that ends with its context pushed
+    with pytest.raises(GpuFault, match="unspecified launch failure"):
+        GpuThread()
+
+
 def test_a_run_that_answers_false_is_a_fault(load, gpu, image):
     from depth_dpt_core.engines.faults import GpuFault
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that were made on this machine for this machine: engines, and what helps to make them.
 
-Loading an engine file is running whatever code it holds (NVIDIA's security guide, DOC "Security
-considerations"), so only files are read that this user wrote, in a folder that nobody else can
-enter, and whose size and SHA-256 are those written down beside them.
+Loading an engine file is running whatever code it holds
+(docs.nvidia.com/deeplearning/tensorrt/11.4.0/reference/security.html), so only files are read
+that this user wrote, in a folder that nobody else can enter, and whose size and SHA-256 are those
+written down beside them.
 """
 
 from __future__ import annotations

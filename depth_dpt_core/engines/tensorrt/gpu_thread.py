@@ -105,12 +105,17 @@ def _serve(tasks: _Queue, opened: Future[None], failed: threading.Event) -> None
         opened.set_exception(error)
         return
     opened.set_result(None)
-    while (item := tasks.get()) is not None:
+    while not failed.is_set() and (item := tasks.get()) is not None:
         _work(place, failed, *item)
         item = None  # it may hold a large plan
-        while failed.is_set():  # for ever
-            if (late := tasks.get()) is not None:
-                late[1].set_exception(GpuFault(remembered_fault()))
+    if not failed.is_set():
+        _work(place, failed, _give_back, Future())
+    while failed.is_set():  # for ever: see GpuThread
+        if (late := tasks.get()) is not None:
+            late[1].set_exception(GpuFault(remembered_fault()))
+
+
+def _give_back(place: Workplace) -> None:
     place.unload()
     place.gpu.close()
 
