@@ -105,7 +105,7 @@ def test_limits_are_limits_of_the_mean_the_worst_and_the_median(proof):
         return spoilt
 
     (failure,) = proof(one_pixel).results[1].failures()
-    assert failure.startswith("largest relative error 1 (limit 0.5)")
+    assert failure.startswith("largest relative error 0.4 (limit 0.2)")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

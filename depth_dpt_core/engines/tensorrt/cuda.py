@@ -32,13 +32,21 @@ class GpuIdentity:
 
 @contextmanager
 def _faults() -> Iterator[None]:
-    """Turn errors of pycuda into ours: no memory is a refusal, everything else a fault."""
+    """Turn errors of pycuda into ours."""
     try:
         yield
-    except cuda.MemoryError as error:
-        raise EngineError(f"not enough GPU memory ({error})") from error
     except cuda.Error as error:
         raise GpuFault(f"the GPU failed ({error})") from error
+
+
+@contextmanager
+def _allocation() -> Iterator[None]:
+    """As `_faults`, but that memory is short leaves the GPU well."""
+    with _faults():
+        try:
+            yield
+        except cuda.MemoryError as error:
+            raise EngineError(f"not enough GPU memory ({error})") from error
 
 
 class Gpu:
@@ -91,12 +99,12 @@ class Gpu:
 
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Page-locked host memory, which the GPU copies without a detour."""
-        with _faults():
+        with _allocation():
             return cuda.pagelocked_empty(shape, dtype)
 
     def allocate(self, size: int) -> cuda.DeviceAllocation:
         """Device memory of `size` bytes, freed with its last reference."""
-        with _faults():
+        with _allocation():
             return cuda.mem_alloc(size)
 
     def upload(self, buffer: cuda.DeviceAllocation, host: NDArray[Any]) -> None:
