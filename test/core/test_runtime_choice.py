@@ -62,6 +62,14 @@ def test_fp16_runs_first_and_is_proven_against_fp32(gpu, pair, image):
     assert gpu.trt.counts["build"] == 1
 
 
+def test_asking_for_the_fp16_file_is_the_same(gpu, pair):
+    half = read(pair.path.with_name("city.fp16.onnx"))
+    state = choose_engine(half).state
+    assert (state.precision, state.check.reference[-11:]) == ("fp16", "(CPU, fp32)")
+    gpu.trt.faults["scale"] = 2.0
+    assert choose_engine(half).state.model == pair.path  # on a CPU fp32 is faster
+
+
 def test_the_estimator_runs_on_it(gpu, model, image):
     estimator = DepthEstimator.load(model, runtime="tensorrt")
     estimator.warm_up()
@@ -155,6 +163,7 @@ def test_when_no_engine_is_right_onnxruntime_runs(gpu, pair, image, fault):
         choose_engine(pair, "tensorrt")
     gpu.trt.faults.clear()
     assert choose_engine(pair, rebuild=True).state.precision == "fp16"
+    assert choose_engine(pair).state.precision == "fp16"  # the refusal is forgotten
 
 
 def test_an_engine_that_was_right_and_no_longer_is_is_refused(gpu, model):
@@ -209,7 +218,7 @@ def test_a_sibling_that_is_not_one_is_left_out(gpu, tmp_path, sibling):
     assert len(engine.state.reasons) == 1
 
 
-def test_a_gpu_lost_mid_run_loses_no_frame(gpu, pair, image):
+def test_a_gpu_lost_mid_run_loses_no_frame(gpu, pair, image, monkeypatch):
     engine = choose_engine(pair)
     engine.infer(image[None])
     gpu.cuda.fail["memcpy_dtoh_async"] = gpu.cuda.LogicError("an illegal memory access")
@@ -220,11 +229,20 @@ def test_a_gpu_lost_mid_run_loses_no_frame(gpu, pair, image):
     assert (engine.state.model, engine.state.precision) == (pair.path, "fp32")
     assert "illegal memory access" in engine.state.gpu_fault
     # in this process for good, though the GPU be well again
+    only = []
+    real = OnnxRuntimeEngine.__init__
+
+    def spy(self, artifact, **options):
+        only.append(options["cpu_only"])
+        real(self, artifact, **options)
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "__init__", spy)
     gpu.cuda.fail.clear()
     gpu.cuda.calls.clear()
     again = choose_engine(pair)
     assert again.name == "onnxruntime (CPU)"
     assert "not used again in this process" in again.state.gpu_fault
+    assert only == [True]
     assert gpu.cuda.calls == []
     with pytest.raises(NoRuntimeError, match="not used again in this process"):
         choose_engine(pair, "tensorrt")

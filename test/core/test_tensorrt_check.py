@@ -93,11 +93,11 @@ def test_a_single_wrong_frame_is_enough(proof, frame):
 def test_limits_are_limits_of_the_mean_the_worst_and_the_median(proof):
     def spoil(answer, frame, run):
         spoilt = answer.copy()
-        spoilt[..., :2, :] *= 1.2  # a sixth of the pixels: the median does not move
+        spoilt[..., :2, :] *= 1.15  # a sixth of the pixels: the median does not move
         return spoilt
 
     (failure,) = proof(spoil).results[0].failures()
-    assert failure.startswith("abs_rel 0.03")
+    assert failure.startswith("abs_rel 0.02")
 
     def one_pixel(answer, frame, run):
         spoilt = answer.copy()

@@ -144,8 +144,6 @@ class EngineCache:
         """
         path = self.path(key)
         try:
-            # an old seal must never lie beside a new file, even of the same size
-            _sidecar(path).unlink(missing_ok=True)
             write_atomically(path, content, private=True)
             seal = json.dumps(_seal(key, content), indent=1).encode()
             write_atomically(_sidecar(path), seal, private=True)
