@@ -166,6 +166,37 @@ def test_a_fault_is_remembered_and_nothing_is_freed(load, gpu, image, call):
     assert gpu.cuda.calls == []
 
 
+def test_whoever_waits_when_the_gpu_is_lost_is_told(gpu):
+    from depth_dpt_core.engines.faults import GpuFault
+    from depth_dpt_core.engines.tensorrt.gpu_thread import GpuThread
+
+    thread, begun, go_on = GpuThread(), threading.Event(), threading.Event()
+    outcomes = []
+
+    def lose(place):
+        begun.set()
+        go_on.wait()
+        raise GpuFault("lost")
+
+    def ask(task):
+        try:
+            thread.call(task)
+        except GpuFault as fault:
+            outcomes.append(str(fault))
+
+    first = threading.Thread(target=ask, args=(lose,))
+    second = threading.Thread(target=ask, args=(lambda place: outcomes.append("ran"),))
+    first.start()
+    begun.wait()
+    second.start()
+    while thread._tasks.empty():
+        pass
+    go_on.set()
+    first.join()
+    second.join()
+    assert sorted(outcomes) == ["lost", "the GPU is not used again in this process: lost"]
+
+
 def test_a_gpu_lost_while_closing_does_not_end_the_process(load, gpu):
     from depth_dpt_core.engines.faults import GpuFault
     from depth_dpt_core.engines.tensorrt.gpu_thread import GpuThread

@@ -93,7 +93,7 @@ class FrameResult:
         return [
             f"{name} {value:.3g} (limit {limit:g})"
             for name, (value, limit) in measured.items()
-            if not value <= limit
+            if value > limit
         ]
 
 
