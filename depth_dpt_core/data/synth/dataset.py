@@ -25,7 +25,7 @@ from depth_dpt_core.data.synth.frame import Frame, draw_bonnet, draw_view, rende
 from depth_dpt_core.data.synth.ranges import SynthRanges
 from depth_dpt_core.data.synth.render import Renderer, ray_caster
 from depth_dpt_core.data.synth.sensor import Sensor
-from depth_dpt_core.data.synth.street import build_street
+from depth_dpt_core.data.synth.street.compose import build_street
 from depth_dpt_core.data.workers import worker_processes
 from depth_dpt_core.files import write_atomically
 
@@ -38,9 +38,8 @@ class SynthSettings:
 
     seed: int = 0
     scenes: int = 1000
-    views_per_scene: int = 2
-    width: int = 512
-    height: int = 256
+    views_per_scene: int = 3
+    width: int = 512  # pixels; heights follow from the drawn aspect ratios
     ranges: SynthRanges = field(default_factory=SynthRanges)
 
     def split(self, scene: int) -> str:
@@ -79,15 +78,13 @@ def _render_scene(out: Path, settings: SynthSettings, scene: int) -> int:
         renderer = Renderer(street)
         for view in missing:
             rng = np.random.default_rng([settings.seed, scene, view + 1])
-            camera = draw_view(
-                street, renderer, rng, settings.ranges, settings.width, settings.height
-            )
+            camera = draw_view(street, renderer, rng, settings.ranges.camera, settings.width)
             ego = None
-            if rng.random() < settings.ranges.bonnet_share:
-                ego = draw_bonnet(rng, settings.width, settings.height)
-            sensor = Sensor.draw(rng, settings.ranges)
+            if rng.random() < settings.ranges.camera.bonnet_share:
+                ego = draw_bonnet(rng, camera.width, camera.height)
+            sensor = Sensor.draw(rng, settings.ranges.sensor)
             frame = render_frame(renderer, camera, sensor, rng, ego=ego)
-            baseline = rng.uniform(*settings.ranges.stereo_baseline)
+            baseline = rng.uniform(*settings.ranges.camera.stereo_baseline)
             _write(out, settings, scene, view, frame, baseline)
     return len(views)
 
