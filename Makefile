@@ -28,8 +28,9 @@ lint: $(DEV)/ready  ## check style and types
 	$(DEV)/bin/ruff format --check .
 	$(CLEAN) $(DEV)/bin/mypy
 
-bench: $(DEV)/ready  ## measure preprocessing against the way of the original recipe
-	$(CLEAN) $(DEV)/bin/depth-dpt bench preprocess $(ARGS)
+bench: $(DEV)/ready  ## measure speed against named baselines; of one thing: WHAT=preprocess
+	@for what in $${WHAT:-preprocess synth}; do \
+		$(CLEAN) $(DEV)/bin/depth-dpt bench $$what $(ARGS) || exit; done
 
 builtin: $(DEV)/ready  ## make the built-in model again, resuming where it stopped
 	$(CLEAN) $(DEV)/bin/depth-dpt synth --out training/data/synth --seed 1 --scenes 1280

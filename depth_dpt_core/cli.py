@@ -101,7 +101,7 @@ def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     push.set_defaults(command=_push)
 
     bench = commands.add_parser("bench", help="measure speed against named baselines")
-    bench.add_argument("what", choices=("preprocess",))
+    bench.add_argument("what", choices=("preprocess", "synth"))
     bench.add_argument("--json", type=Path, help="also write the numbers to this file")
     bench.set_defaults(command=_bench)
 
@@ -260,13 +260,13 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
+    import importlib
     import json
     from dataclasses import asdict
 
-    from depth_dpt_core.benchmarks.preprocess import benchmark
     from depth_dpt_core.files import write_atomically
 
-    result = benchmark()
+    result = importlib.import_module(f"depth_dpt_core.benchmarks.{arguments.what}").benchmark()
     print(result.table())
     if arguments.json:
         write_atomically(arguments.json, json.dumps(asdict(result), indent=1).encode())

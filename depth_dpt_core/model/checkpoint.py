@@ -111,6 +111,22 @@ def load_model(path: Path) -> tuple[DPT, TrainingRecord]:
     return model.eval(), record
 
 
+def copy_weights(path: Path, model: DPT) -> None:
+    """Give a model the weights in a file, which may be of another image size.
+
+    Raises:
+        CheckpointError: not such a file, or weights of another network.
+    """
+    source, _ = load_model(path)
+    wanted = model.config
+    for name in ("encoder", "features", "output"):
+        theirs, ours = getattr(source.config, name), getattr(wanted, name)
+        if theirs != ours:
+            raise CheckpointError(f"{path}: weights of model.{name} {theirs}, not {ours}")
+    source.encoder.resize(wanted.height, wanted.width)
+    model.load_state_dict(source.state_dict())
+
+
 def _record(metadata: dict[str, str] | None) -> TrainingRecord:
     record = TrainingRecord(**json.loads((metadata or {})[_KEY]))
     record.model_spec()  # finds what is missing
