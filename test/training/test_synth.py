@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("embreex", reason="needs embreex: pip install '.[synth]'")
 pytest.importorskip("tqdm", reason="needs tqdm: pip install '.[synth]'")
 
-from depth_dpt_core.camera import Intrinsics
+from depth_dpt_core.camera import Intrinsics, Mounting
 from depth_dpt_core.data.cityscapes import list_split, read_camera, read_frame
 from depth_dpt_core.data.synth.dataset import SynthSettings, generate
 from depth_dpt_core.data.synth.frame import draw_bonnet, draw_view, look, render_frame
@@ -23,6 +23,7 @@ from depth_dpt_core.data.synth.ranges import SynthRanges, load_ranges
 from depth_dpt_core.data.synth.render import Renderer
 from depth_dpt_core.data.synth.sensor import Sensor
 from depth_dpt_core.data.synth.street.compose import build_street
+from depth_dpt_core.evaluation.flat_ground import flat_ground_depth
 
 WIDTH = 64
 RANGES = SynthRanges()
@@ -112,15 +113,19 @@ def test_truth_is_unknown_on_the_own_bonnet_and_in_the_sky_and_nowhere_else():
         assert frame.image.std() > 5
 
 
-def test_what_is_far_lies_behind_what_is_near_along_the_road():
-    """The street is flat along a straight line: depth at the ground is camera height's."""
+def test_an_empty_level_road_is_as_far_as_its_mounting_says():
     level = RANGES.changed({"road": {"slope": [0, 0], "curve": [0, 0]}})
     street = build_street(np.random.default_rng(3), level, clear_ahead=60)
     intrinsics = Intrinsics(64.0, 64.0, 31.5, 15.5)
-    view = look(street, 0.0, intrinsics=intrinsics, width=64, height=32, camera_height=1.5)
+    view = look(
+        street, 0.0, intrinsics=intrinsics, width=64, height=32,
+        camera_height=1.5, pitch=-0.05, roll=0.06,
+    )  # fmt: skip
     depth = Renderer(street).depth(view)
-    rows = np.arange(19, 32)
-    np.testing.assert_allclose(depth[rows, 31], 1.5 * 64 / (rows - 15.5), rtol=1e-3)
+    flat = flat_ground_depth(intrinsics, (32, 64), view.mounting, max_depth=100)
+    np.testing.assert_allclose(depth[24:, 28:35], flat[24:, 28:35], rtol=1e-3)
+    np.testing.assert_allclose(Mounting.of(1.5, view.mounting.down).pitch, -0.05)
+    np.testing.assert_allclose(Mounting.of(1.5, view.mounting.down).roll, 0.06)
 
 
 @pytest.mark.parametrize("kind", list(RANGES.kinds))

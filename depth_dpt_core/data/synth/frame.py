@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_dpt_core.camera import Intrinsics
+from depth_dpt_core.camera import Intrinsics, Mounting
 from depth_dpt_core.data.synth.geometry.mesh import Floats
 from depth_dpt_core.data.synth.ranges import CameraRanges
 from depth_dpt_core.data.synth.render import Renderer, View
@@ -71,7 +71,8 @@ def look(
     )
     lane = street.layout.own_center + aside
     position = np.array([lane + side[0], camera_height + up[0], z], np.float32)
-    return View(position, axes.astype(np.float32), intrinsics, width, height)
+    mounting = Mounting(camera_height, pitch, roll)
+    return View(position, axes.astype(np.float32), intrinsics, width, height, mounting)
 
 
 def draw_view(

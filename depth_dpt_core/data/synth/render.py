@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_dpt_core.camera import Intrinsics
+from depth_dpt_core.camera import Intrinsics, Mounting
 from depth_dpt_core.data.synth.geometry.mesh import Floats, Material
 from depth_dpt_core.data.synth.street.street import Street
 from depth_dpt_core.data.synth.surfaces.albedo import albedo
@@ -52,6 +52,7 @@ class View:
     intrinsics: Intrinsics
     width: int
     height: int
+    mounting: Mounting  # above the road where the camera stands
 
     def rays(self, samples: int = 1) -> tuple[Floats, Floats]:
         """Directions through a `samples` x `samples` grid in every pixel, and their z shares.
@@ -98,8 +99,12 @@ class Renderer:
 
     def clearance(self, view: View) -> float:
         """Distance along camera z to the nearest thing in a coarse grid of rays, metres."""
-        coarse = View(view.position, view.axes, view.intrinsics.scaled(1 / 8, 1 / 8),
-                      view.width // 8, view.height // 8)  # fmt: skip
+        coarse = replace(
+            view,
+            intrinsics=view.intrinsics.scaled(1 / 8, 1 / 8),
+            width=view.width // 8,
+            height=view.height // 8,
+        )
         return float(self.depth(coarse).min())
 
     def color(self, view: View, rng: np.random.Generator) -> Floats:
