@@ -12,7 +12,7 @@ KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP
 export BAG IMAGE
 PIP_QUIET := -q --disable-pip-version-check
 
-.PHONY: demo test test-fast lint bench builtin compare clean
+.PHONY: demo test test-fast lint bench builtin compare results clean
 
 demo: $(DEMO)/ready  ## run the node on a bundled drive, or BAG=path [IMAGE=topic]
 	@$(CLEAN) $(DEMO)/bin/depth-dpt demo $${BAG:+--bag "$$BAG"} $${IMAGE:+--image "$$IMAGE"}
@@ -39,6 +39,9 @@ builtin: $(DEV)/ready  ## make the built-in model again, resuming where it stopp
 
 compare: $(DEV)/ready  ## train ours beside the original recipe; the table of training/README.md
 	$(CLEAN) $(KEEP_MEMORY) $(DEV)/bin/python training/compare.py $(ARGS)
+
+results: $(DEV)/ready  ## measure the built-in model: training/RESULTS.md; ARGS='--dgp SCENE'
+	$(CLEAN) $(DEV)/bin/python training/results.py $(ARGS)
 
 clean:  ## remove the environments and results
 	rm -rf $(DEMO) $(DEV) demo_output
