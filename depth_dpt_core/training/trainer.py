@@ -143,7 +143,7 @@ class _Run:
         begun = going_on or bool(options.start_from)
         model = DPT(config.model, pretrained=options.pretrained and not begun)
         if options.start_from and not going_on:
-            copy_weights(Path(options.start_from), model)
+            copy_weights(Path(options.start_from), model, config.labels.canonical_focal_length)
         model = model.to(memory_format=torch.channels_last)
         average = copy.deepcopy(model).eval().requires_grad_(False)
         self.average = average.to(accelerator.device)

@@ -220,8 +220,8 @@ def test_weights_can_be_gone_on_from_at_another_size(tmp_path, encoder):
     torch.manual_seed(1)
     same = DPT(DPTConfig(encoder, 64, 96, 16)).eval()
     larger = DPT(DPTConfig(encoder, 128, 192, 16)).eval()
-    copy_weights(path, same)
-    copy_weights(path, larger)
+    copy_weights(path, same, record_of(model).recipe["labels"]["canonical_focal_length"])
+    copy_weights(path, larger, None)
     image = torch.rand(1, 3, 64, 96)
     with torch.inference_mode():
         assert torch.equal(same(image), model(image))
@@ -247,4 +247,15 @@ def test_weights_of_another_network_are_not_gone_on_from(tmp_path, config, messa
     path = tmp_path / "m.safetensors"
     save_model(path, build(), record_of(build()))
     with pytest.raises(CheckpointError, match=message):
-        copy_weights(path, DPT(config))
+        copy_weights(path, DPT(config), None)
+
+
+@pytest.mark.parametrize("output", ["exp", "relu"])
+def test_another_canonical_focal_length_scales_the_answers(tmp_path, output):
+    model, path = build(output=output), tmp_path / "m.safetensors"
+    save_model(path, model, record_of(model, labels=LabelConfig(canonical_focal_length=150.0)))
+    other = DPT(model.config).eval()
+    copy_weights(path, other, 300.0)
+    image = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(other(image), 2 * model(image))

@@ -31,6 +31,7 @@ from depth_dpt_core.data.workers import worker_processes
 from depth_dpt_core.files import write_atomically
 
 _SETTINGS_FILE = "synth.json"
+_DEFLATE = [cv2.IMWRITE_TIFF_COMPRESSION, 8]  # of TIFF's own numbering; lossless
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def _write(
     }
     for kind, picture in pictures.items():
         path = _path(out, settings, scene, view, kind)
-        packed = cv2.imencode(path.suffix, picture)[1]
+        options = _DEFLATE if path.suffix == ".tiff" else []
+        packed = cv2.imencode(path.suffix, picture, options)[1]
         write_atomically(path, packed.tobytes())
     # last: its presence says that the frame is whole
     path = _path(out, settings, scene, view, "camera")
