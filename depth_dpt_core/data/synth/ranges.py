@@ -146,7 +146,7 @@ class SensorRanges:
     """Lens, sensor and what cameras do to their pictures."""
 
     exposure: Range = (0.6, 1.5)
-    white_balance: Range = (0.88, 1.12)
+    white_balance: Range = (0.92, 1.08)
     saturation: Range = (0.6, 1.3)
     gamma: Range = (1.8, 2.6)
     veil: Range = (0.0, 0.06)  # light scattered over the whole picture, of its mean

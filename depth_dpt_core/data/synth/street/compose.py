@@ -68,6 +68,8 @@ class _Roadside:
         kind, rng = self._kind, self._rng
         built = rng.uniform(*kind.building_share)
         self._add_plots(built, rng.uniform(*kind.fence_share))
+        if built > 0.3:
+            self._add_second_row()
         pavement = self._layout.pavement[self._side]
         strip = (0.35, 0.15 + pavement) if pavement > 0.5 else (0.6, 2.5)
         beyond = (self._border - self._kerb) * self._sign
@@ -106,6 +108,15 @@ class _Roadside:
                 make = hedge if rng.random() < 0.35 else fence
                 self._place(make(rng, front), self._border + self._sign * 0.3, z, front)
             z += front + (rng.uniform(0.5, 8) if rng.random() < 0.5 else 0.05)
+
+    def _add_second_row(self) -> None:
+        """Add what is seen of the next street between the houses."""
+        rng = self._rng
+        for z in np.arange(-BEHIND, LENGTH, 35.0):
+            front = rng.uniform(10, 32)
+            wall = self._border + self._sign * (self._setback + rng.uniform(28, 60))
+            if rng.random() < 0.6 and not self._taken(z, z + front):
+                self._place(building(rng, front, rng.uniform(9, 30)), wall, z, front)
 
     def _line(self, make: Callable[[np.random.Generator, float], Mesh], x: float) -> None:
         """The same long thing from end to end, cut into pieces of which some are missing."""
@@ -203,4 +214,5 @@ def _add_horizon(builder: MeshBuilder, rng: np.random.Generator) -> None:
         elif rng.random() < 0.75:
             size = [width * 0.5, rng.uniform(6, 45), width * 0.5]
             block = box([x, -3, z], size, yaw=-angle)
-            builder.add(block, Material.FACADE, rng.uniform(0.2, 0.6, 3), pattern=pattern)
+            color = rng.uniform(0.2, 0.6) * rng.uniform(0.85, 1.15, 3)
+            builder.add(block, Material.FACADE, color, pattern=pattern)

@@ -22,13 +22,17 @@ def draw_light(rng: np.random.Generator, ranges: LightRanges) -> Light:
     sun = rng.uniform(0.9, 1.7) * warmth * np.array([1.0, 0.4 + 0.6 * warmth, warmth**2])
     cover = rng.uniform(0.0, 0.65) if sunny else rng.uniform(0.7, 1.0)
     sky = (_CLEAR + cover * (_GREY - _CLEAR)) * rng.uniform(0.75, 1.15)
+    # beside a sunlit street the blue above is no brighter than a wall; clouds are
+    zenith = sky * (rng.uniform(0.4, 0.9) if sunny else rng.uniform(0.8, 1.1))
     foggy = rng.random() < ranges.fog_share
     low, high = np.log(ranges.fog if foggy else ranges.visibility)
-    horizon = 0.35 * sky + 0.65 * np.array([0.82, 0.84, 0.86]) * rng.uniform(0.8, 1.1)
+    haze = np.array([0.82, 0.84, 0.86]) * rng.uniform(0.55 if sunny else 0.8, 1.05)
+    horizon = 0.4 * zenith + 0.6 * haze
     return Light(
         np.array(direction, np.float32),
         (sun * sunny * (0.25 if foggy else 1.0)).astype(np.float32),
         (sky * rng.uniform(*ranges.sky_light)).astype(np.float32),
+        zenith.astype(np.float32),
         horizon.astype(np.float32),
         float(np.exp(rng.uniform(low, high))),
         int(rng.integers(1 << 30)),

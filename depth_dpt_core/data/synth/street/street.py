@@ -22,7 +22,8 @@ class Light:
 
     sun_direction: Floats  # unit vector towards the sun
     sun_color: Floats
-    sky_color: Floats
+    sky_color: Floats  # of the light that falls from the whole sky
+    zenith_color: Floats  # of the sky as it is seen
     horizon_color: Floats
     visibility: float  # m, distance at which contrast has fallen to 2 % (Koschmieder)
     cloud_seed: int

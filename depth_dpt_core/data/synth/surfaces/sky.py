@@ -14,8 +14,7 @@ def sky(directions: Floats, light: Light) -> Floats:
     """Linear sky colour [N,3] for unit view directions [N,3]."""
     up = np.clip(directions[:, 1], 0, 1)
     blend = (up**0.45)[:, None]
-    zenith = light.sky_color / max(float(light.sky_color.max()), 1e-6)
-    clear = light.horizon_color * (1 - blend) + zenith * blend
+    clear = light.horizon_color * (1 - blend) + light.zenith_color * blend
     height = np.maximum(directions[:, 1], 0.03)
     u = directions[:, 0] / height + light.cloud_seed % 97
     v = directions[:, 2] / height + light.cloud_seed % 89
