@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from results_page import COLUMNS, Row, document
 from tqdm import tqdm
 
 from depth_dpt_core.artifact import resolve
@@ -42,7 +43,6 @@ FACTORS = (0.5, 0.7, 1.0, 1.4, 2.0)  # of the canonical focal length
 FOCAL_STREETS = 60
 FITTED_FRAMES = 1000  # of the training split, for the constant per row
 NAMES = ("model", "constant per row", "flat ground")
-COLUMNS = ("abs_rel", "rmse", "delta_1", "scale", "scaled abs_rel")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,6 @@ class View:
 
 
 Predictor = Callable[[View], NDArray[np.float32]]
-Row = dict[str, float]
 
 
 def main() -> None:
@@ -69,7 +68,7 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     estimator = DepthEstimator.load(arguments.model)
     predictors = make_predictors(estimator)
-    report = {
+    report: dict[str, Any] = {
         "model": describe(arguments.model),
         "synthetic": score(
             predictors, frames_of(DATA, "test"), "synthetic test split", pictures=True
@@ -81,9 +80,10 @@ def main() -> None:
         report["real"] = json.loads(numbers.read_text()).get("real")
     if arguments.dgp:
         report["real"] = score_real(predictors, arguments.dgp)
-        note_look(report)
+        model = report["model"]
+        note_look(model["file"], model["sha256"], report["real"]["all"]["model"])
     write_atomically(numbers, (json.dumps(report, indent=1) + "\n").encode())
-    write_atomically(HERE / "RESULTS.md", document(report).encode())
+    write_atomically(HERE / "RESULTS.md", document(report, OUT).encode())
     print(f"wrote {HERE / 'RESULTS.md'}")
 
 
@@ -194,111 +194,32 @@ def score_focal(
     return score(predictors, frames_of(folder, "train", "val", "test"), f"focal length {factor:g}")
 
 
-def score_real(predictors: dict[str, Predictor], scenes: list[Path]) -> dict[str, dict[str, Row]]:
-    """Real images against LiDAR, camera by camera and all together."""
+def real_views(scenes: list[Path]) -> dict[str, list[View]]:
+    """Real images with LiDAR truth, by camera."""
     frames: dict[str, list[View]] = {}
     for scene in scenes:
         for frame in read_scene(scene):
             name = f"{scene.name} {frame.camera}"
             view = View(frame.name, frame.image, frame.depth, frame.intrinsics, frame.mounting)
             frames.setdefault(name, []).append(view)
+    return frames
+
+
+def score_real(predictors: dict[str, Predictor], scenes: list[Path]) -> dict[str, dict[str, Row]]:
+    """Real images camera by camera and all together."""
+    frames = real_views(scenes)
     frames["all"] = [view for views in frames.values() for view in views]
     return {name: score(predictors, views, name) for name, views in frames.items()}
 
 
-def note_look(report: dict[str, Any]) -> None:
+def note_look(what: str, digest: str, row: Row) -> None:
     """Append what was seen of real frames to the list of all looks."""
     path = OUT / "looks.json"
     looks = json.loads(path.read_text()) if path.exists() else []
-    row = report["real"]["all"]["model"]
-    looks.append({
-        "date": dt.date.today().isoformat(), "model": report["model"]["sha256"],
-        "images": row["images"], **{name: round(row[name], 4) for name in COLUMNS},
-    })  # fmt: skip
+    figures = {name: round(row[name], 4) for name in COLUMNS}
+    looks.append({"date": dt.date.today().isoformat(), "what": what, "sha256": digest,
+                  "images": row["images"], **figures})  # fmt: skip
     write_atomically(path, (json.dumps(looks, indent=1) + "\n").encode())
-
-
-def document(report: dict[str, Any]) -> str:
-    """The page."""
-    model = report["model"]
-    looks = OUT / "looks.json"
-    return PAGE.format(
-        file=model["file"], digest=model["sha256"], training=model["training"],
-        data=model["data"], revision=model["revision"] or "unknown",
-        synthetic=table({"": report["synthetic"]}),
-        focal=focal_table(report["focal"]),
-        real=table(report["real"]) if report.get("real") else "Not measured.\n",
-        looks=looks_table(json.loads(looks.read_text()) if looks.exists() else []),
-    )  # fmt: skip
-
-
-def table(groups: dict[str, dict[str, Row]]) -> str:
-    """One row for each group and predictor."""
-    lines = [f"| images | of | | {' | '.join(COLUMNS)} |", "|---|---|---|" + "---|" * len(COLUMNS)]
-    for group, rows in groups.items():
-        for name, row in rows.items():
-            cells = " | ".join(f"{row[column]:.3f}" for column in COLUMNS)
-            lines.append(f"| {row['images']} | {group} | {name} | {cells} |")
-    return "\n".join(lines) + "\n"
-
-
-def focal_table(groups: dict[str, dict[str, Row]]) -> str:
-    """Scale and error of the model at each focal length."""
-    lines = [
-        "| focal length / canonical | scale | abs_rel | scaled abs_rel |",
-        "|---|---|---|---|",
-    ]
-    for factor, rows in groups.items():
-        row = rows["model"]
-        cells = " | ".join(f"{row[name]:.3f}" for name in ("scale", "abs_rel", "scaled abs_rel"))
-        lines.append(f"| {factor} | {cells} |")
-    return "\n".join(lines) + "\n"
-
-
-def looks_table(looks: list[dict[str, Any]]) -> str:
-    """Every look at real frames, oldest first."""
-    if not looks:
-        return "None.\n"
-    heads = list(looks[0])
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    lines += [f"| {' | '.join(str(look[head]) for head in heads)} |" for look in looks]
-    return "\n".join(lines) + "\n"
-
-
-PAGE = """# What the built-in model is worth
-
-Made by `make results`, which renders the streets of the focal lengths, and scores
-`{file}` (sha256 {digest}; {training}; trained on {data}; revision {revision}).
-Depth counts below 80 m; means over images; `scale` is the median of prediction / truth, `scaled
-abs_rel` what remains when each image is divided by its own. The constant per row is fitted on the
-training split (rows relative to the image's height). Flat ground is an empty level road under the
-camera, from its height, pitch and roll.
-
-## Synthetic test split
-
-{synthetic}
-![best](results/best.png)
-![middle](results/middle.png)
-![bad](results/bad.png)
-![worst](results/worst.png)
-
-*The best frame, the middle one, one of the worst tenth and the very worst: image, answer, truth.*
-
-## Focal length
-
-60 streets of a seed of their own, seen with five focal lengths from the same places:
-
-{focal}
-## Real frames
-
-Against LiDAR, without any scaling; no real image was trained on. The scene is that of
-`tests/data/dgp/test_scene` of TRI-ML/dgp: three samples of three cameras, all of one moment, too
-few to choose anything by.
-
-{real}
-Every look at them so far:
-
-{looks}"""
 
 
 if __name__ == "__main__":
