@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +20,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 from results_page import COLUMNS, Row, document
+from runs import depth_dpt
 from tqdm import tqdm
 
-from depth_dpt_core.artifact import resolve
+from depth_dpt_core.artifact import ModelSpec, resolve
 from depth_dpt_core.camera import Intrinsics, Mounting
 from depth_dpt_core.data.cityscapes import list_split, read_frame, read_mounting
 from depth_dpt_core.data.dgp import read_scene
@@ -40,7 +39,6 @@ DATA = HERE / "data" / "synth"
 OUT = HERE / "results"
 MAX_DEPTH = 80.0  # m
 FACTORS = (0.5, 0.7, 1.0, 1.4, 2.0)  # of the canonical focal length
-FOCAL_STREETS = 60
 FITTED_FRAMES = 1000  # of the training split, for the constant per row
 NAMES = ("model", "constant per row", "flat ground")
 
@@ -63,6 +61,7 @@ def main() -> None:
     """Measure everything and write it down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="builtin")
+    parser.add_argument("--streets", type=int, default=60, help="of each focal length")
     parser.add_argument("--dgp", type=Path, nargs="*", default=[], metavar="SCENE")
     arguments = parser.parse_args()
     OUT.mkdir(exist_ok=True)
@@ -73,7 +72,10 @@ def main() -> None:
         "synthetic": score(
             predictors, frames_of(DATA, "test"), "synthetic test split", pictures=True
         ),
-        "focal": {str(factor): score_focal(predictors, estimator, factor) for factor in FACTORS},
+        "focal": {
+            str(factor): score_focal(predictors, estimator.spec, factor, arguments.streets)
+            for factor in FACTORS
+        },
     }
     numbers = OUT / "results.json"
     if numbers.exists():
@@ -178,20 +180,25 @@ def draw(predict: Predictor, ranked: list[tuple[float, View]]) -> None:
 
 
 def score_focal(
-    predictors: dict[str, Predictor], estimator: DepthEstimator, factor: float
+    predictors: dict[str, Predictor], spec: ModelSpec, factor: float, streets: int
 ) -> dict[str, Row]:
     """Streets of a seed of their own, seen with one focal length."""
-    canonical = estimator.spec.canonical_focal_length
-    assert canonical is not None
-    over_width = factor * canonical / estimator.spec.width
+    assert spec.canonical_focal_length is not None
+    over_width = factor * spec.canonical_focal_length / spec.width
     folder = HERE / "data" / f"focal_{factor:g}"
     ranges = folder.with_suffix(".yaml")
     camera = {"focal_over_width": [over_width] * 2, "aspect": [2.0, 2.0], "side_view_share": 0.0}
     ranges.write_text(yaml.safe_dump({"camera": camera}))
-    command = ["synth", "--out", folder, "--seed", 99, "--scenes", FOCAL_STREETS,
-               "--views", 1, "--ranges", ranges]  # fmt: skip
-    subprocess.run([sys.executable, "-m", "depth_dpt_ros.cli", *map(str, command)], check=True)
-    return score(predictors, frames_of(folder, "train", "val", "test"), f"focal length {factor:g}")
+    depth_dpt("synth", "--out", folder, "--seed", 99, "--scenes", streets, "--views", 1,
+              "--ranges", ranges)  # fmt: skip
+    return score(
+        predictors, frames_of(folder, *present_splits(folder)), f"focal length {factor:g}"
+    )
+
+
+def present_splits(root: Path) -> list[str]:
+    """Splits that have frames: few streets fill only the first."""
+    return sorted(folder.name for folder in (root / "camera").iterdir())
 
 
 def real_views(scenes: list[Path]) -> dict[str, list[View]]:
