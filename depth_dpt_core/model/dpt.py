@@ -70,6 +70,17 @@ class DPT(nn.Module):
                 f"for {self.config.encoder} and at least 32"
             )
 
+    @torch.no_grad()
+    def scale_answers(self, factor: float) -> None:
+        """Change the last layer so that every depth comes out `factor` times as large."""
+        last = self.head.out
+        assert last.bias is not None
+        if self.config.output == "relu":
+            last.weight *= factor
+            last.bias *= factor
+        else:
+            last.bias += math.log(factor)
+
     def decoder_parameters(self) -> list[nn.Parameter]:
         """Parameters that never come pretrained."""
         return [
