@@ -10,9 +10,11 @@ CLEAN := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u RMW_IMPLEM
 KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=67108864
 # the shell quotes them, whatever they hold
 export BAG IMAGE
+# of training; two threads in one process are slower than two processes of one thread
+PROCESSES ?= $(shell nproc)
 PIP_QUIET := -q --disable-pip-version-check
 
-.PHONY: demo test test-fast lint bench builtin compare clean
+.PHONY: demo test test-fast lint bench builtin compare ablation results clean
 
 demo: $(DEMO)/ready  ## run the node on a bundled drive, or BAG=path [IMAGE=topic]
 	@$(CLEAN) $(DEMO)/bin/depth-dpt demo $${BAG:+--bag "$$BAG"} $${IMAGE:+--image "$$IMAGE"}
@@ -28,16 +30,27 @@ lint: $(DEV)/ready  ## check style and types
 	$(DEV)/bin/ruff format --check .
 	$(CLEAN) $(DEV)/bin/mypy
 
-bench: $(DEV)/ready  ## measure preprocessing against the way of the original recipe
-	$(CLEAN) $(DEV)/bin/depth-dpt bench preprocess $(ARGS)
+bench: $(DEV)/ready  ## measure speed against named baselines; of one thing: WHAT=preprocess
+	@for what in $${WHAT:-preprocess synth}; do \
+		$(CLEAN) $(DEV)/bin/depth-dpt bench $$what $(ARGS) || exit; done
 
 builtin: $(DEV)/ready  ## make the built-in model again, resuming where it stopped
-	$(CLEAN) $(DEV)/bin/depth-dpt synth --out training/data/synth --seed 1 --scenes 1280
-	cd training/builtin && for stage in preprocess "train --resume" evaluate promote export; \
-		do $(CLEAN) $(KEEP_MEMORY) ../../$(DEV)/bin/depth-dpt $$stage || exit; done
+	$(CLEAN) $(DEV)/bin/depth-dpt synth --out training/data/synth --seed 1 --scenes 7000
+	cd training/builtin && for part in coarse.yaml params.yaml; do \
+		$(CLEAN) ../../$(DEV)/bin/depth-dpt preprocess --config $$part && \
+		$(CLEAN) $(KEEP_MEMORY) ../../$(DEV)/bin/torchrun --nproc-per-node $(PROCESSES) \
+			-m depth_dpt_ros.cli train --resume --config $$part || exit; done
+	cd training/builtin && for stage in evaluate promote export; \
+		do $(CLEAN) ../../$(DEV)/bin/depth-dpt $$stage || exit; done
 
 compare: $(DEV)/ready  ## train ours beside the original recipe; the table of training/README.md
 	$(CLEAN) $(KEEP_MEMORY) $(DEV)/bin/python training/compare.py $(ARGS)
+
+ablation: $(DEV)/ready  ## train with one thing taken away at a time, for training/RESULTS.md
+	$(CLEAN) $(KEEP_MEMORY) $(DEV)/bin/python training/ablation.py $(ARGS)
+
+results: $(DEV)/ready  ## measure the built-in model: training/RESULTS.md; ARGS='--dgp SCENE'
+	$(CLEAN) $(DEV)/bin/python training/results.py $(ARGS)
 
 clean:  ## remove the environments and results
 	rm -rf $(DEMO) $(DEV) demo_output

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pinhole intrinsics, scaling them to a resolution, and focal-length correction."""
+"""Pinhole intrinsics, scaling and focal-length correction; how a camera is mounted."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,32 @@ class Intrinsics:
     def shifted(self, dx: float, dy: float) -> Intrinsics:
         """Intrinsics after the image content moved by `dx`, `dy` pixels (padding, cropping)."""
         return Intrinsics(self.fx, self.fy, self.cx + dx, self.cy + dy)
+
+
+@dataclass(frozen=True)
+class Mounting:
+    """How a camera looks at the ground: `height` in metres above it, angles in radians.
+
+    Positive `pitch` looks up; positive `roll` turns the camera clockwise, seen from behind.
+    """
+
+    height: float
+    pitch: float
+    roll: float
+
+    @classmethod
+    def of(cls, height: float, down: NDArray[np.floating]) -> Mounting:
+        """Angles from the direction of gravity in the camera's frame [3] (right, down, ahead)."""
+        x, y, z = (np.asarray(down, np.float64) / np.linalg.norm(down)).tolist()
+        return cls(height, float(np.arcsin(-z)), float(np.arctan2(x, y)))
+
+    @property
+    def down(self) -> NDArray[np.float64]:
+        """Direction of gravity in the camera's frame [3] (right, down, ahead)."""
+        level = np.cos(self.pitch)
+        return np.array(
+            [np.sin(self.roll) * level, np.cos(self.roll) * level, -np.sin(self.pitch)]
+        )
 
 
 def focal_correction(

@@ -48,9 +48,11 @@ def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     synth = commands.add_parser("synth", help="render street scenes in the layout of Cityscapes")
     synth.add_argument("--out", type=Path, required=True, help="folder of the data set")
     synth.add_argument("--scenes", type=int, default=1000, help="streets; 18:1:1 train, val, test")
-    synth.add_argument("--views", type=int, default=2, help="frames of each street")
-    synth.add_argument("--width", type=int, default=512, help="pixels")
-    synth.add_argument("--height", type=int, default=256, help="pixels")
+    synth.add_argument("--views", type=int, default=3, help="frames of each street")
+    synth.add_argument("--width", type=int, default=512, help="pixels; heights are drawn")
+    synth.add_argument(
+        "--ranges", type=Path, help="YAML file of ranges other than in data/synth/ranges.py"
+    )
     synth.add_argument("--seed", type=int, default=0)
     synth.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     synth.set_defaults(command=_synth)
@@ -101,7 +103,7 @@ def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     push.set_defaults(command=_push)
 
     bench = commands.add_parser("bench", help="measure speed against named baselines")
-    bench.add_argument("what", choices=("preprocess",))
+    bench.add_argument("what", choices=("preprocess", "synth"))
     bench.add_argument("--json", type=Path, help="also write the numbers to this file")
     bench.set_defaults(command=_bench)
 
@@ -134,13 +136,14 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
 
 def _synth(arguments: argparse.Namespace) -> None:
     from depth_dpt_core.data.synth.dataset import SynthSettings, generate
+    from depth_dpt_core.data.synth.ranges import SynthRanges, load_ranges
 
     settings = SynthSettings(
         seed=arguments.seed,
         scenes=arguments.scenes,
         views_per_scene=arguments.views,
         width=arguments.width,
-        height=arguments.height,
+        ranges=load_ranges(arguments.ranges) if arguments.ranges else SynthRanges(),
     )
     frames = generate(arguments.out, settings, workers=arguments.workers)
     print(f"{arguments.out}: {frames} frames of {arguments.scenes} streets")
@@ -261,13 +264,13 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
+    import importlib
     import json
     from dataclasses import asdict
 
-    from depth_dpt_core.benchmarks.preprocess import benchmark
     from depth_dpt_core.files import write_atomically
 
-    result = benchmark()
+    result = importlib.import_module(f"depth_dpt_core.benchmarks.{arguments.what}").benchmark()
     print(result.table())
     if arguments.json:
         write_atomically(arguments.json, json.dumps(asdict(result), indent=1).encode())

@@ -60,8 +60,8 @@ def colorize(
         raise ValueError(f"needs 0 < min_depth < max_depth, got {min_depth} and {max_depth}")
     finite = np.isfinite(depth)
     near = np.float32(min_depth)
-    above = cv2.log(np.where(finite, np.maximum(depth, near), near))
-    above -= np.float32(np.log(min_depth))
+    above = np.asarray(cv2.log(np.where(finite, np.maximum(depth, near), near)), np.float32)
+    np.subtract(above, np.float32(np.log(min_depth)), out=above)
     # rounds and saturates at the far end
     gain = 255 / np.log(max_depth / min_depth)
     level = cv2.convertScaleAbs(above, alpha=gain)

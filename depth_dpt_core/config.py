@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import json
 import math
@@ -146,6 +147,7 @@ class OptimizationConfig:
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
     seed: int = 0
     pretrained: bool = True
+    start_from: str = ""  # weights of an earlier training to go on from, also of another size
     metric: Metric = "abs_rel"  # of the validation split; chooses the best epoch
     patience: int = 10  # epochs without improvement before stopping
     checkpoint_every: int = 250  # steps
@@ -249,6 +251,8 @@ class TrainingConfig:
     def recipe(self) -> dict[str, Any]:
         """The part that decides the weights, wherever and with however many workers it runs."""
         content = self.to_dict()
+        if self.optimization.start_from:  # what the weights are, not where
+            content["optimization"]["start_from"] = _digest(Path(self.optimization.start_from))
         for section, names in {
             "data": ("root", "processed"),
             "optimization": ("checkpoint_every", "workers"),
@@ -287,7 +291,9 @@ def load_config(path: Path) -> TrainingConfig:
     uri = config.tracking.uri
     if uri.startswith(_SQLITE):
         uri = _SQLITE + str(base / uri.removeprefix(_SQLITE))
-    data, export = config.data, config.export
+    data, export, options = config.data, config.export, config.optimization
+    if options.start_from:
+        options = replace(options, start_from=str(base / options.start_from))
     return replace(
         config,
         file=str(path),
@@ -295,7 +301,15 @@ def load_config(path: Path) -> TrainingConfig:
         data=replace(data, root=str(base / data.root), processed=str(base / data.processed)),
         tracking=replace(config.tracking, uri=uri),
         export=replace(export, file=str(base / export.file)),
+        optimization=options,
     )
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise ConfigError(f"optimization.start_from: {path} cannot be read") from error
 
 
 def _check_positive(section: Any, *names: str) -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,13 +18,13 @@ def to_tensor(
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
     """Network-sized RGB image [H,W,3] to the network's input, batch of one."""
     ordered = image if spec.color == "RGB" else image[..., ::-1]
+    values: NDArray[Any] = ordered
     if spec.dtype == "float32":
         mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
         values = (ordered.astype(np.float32) / np.float32(255) - mean) / std
-    else:
-        values = ordered
-    batch = values[None] if spec.layout == "NHWC" else values.transpose(2, 0, 1)[None]
-    return np.ascontiguousarray(batch)
+    if spec.layout == "NCHW":
+        values = values.transpose(2, 0, 1)
+    return np.ascontiguousarray(values[None])
 
 
 def to_depth(answer: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.float32]:

@@ -8,24 +8,13 @@ prints goes to comparison/runs/RUN/log.txt.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import mlflow
 import yaml
-from tqdm import tqdm
+from runs import HERE, depth_dpt, one_per_core, replace_between, train_and_score
 
-from depth_dpt_core.data.processed import ProcessedDataset
-from depth_dpt_core.revision import training_code
-
-HERE = Path(__file__).resolve().parent
-README = HERE / "README.md"
 PRESETS = ("reference", "ours_original_loss", "ours")
 COLUMNS = ("abs_rel", "rmse", "delta_1")
 MARKS = ("<!-- comparison -->\n", "<!-- end of comparison -->\n")
@@ -36,47 +25,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     seeds = range(parser.parse_args().seeds)
-    depth_dpt("synth", "--out", "data/synth", "--seed", "1", "--scenes", "1280")
+    depth_dpt("synth", "--out", "data/synth", "--seed", 1, "--scenes", 7000)
     depth_dpt("preprocess", "--config", "comparison/ours.yaml")  # of all presets
     wanted = [(preset, seed) for preset in PRESETS for seed in seeds]
-    cores = len(os.sched_getaffinity(0))
-    jobs = min(cores, len(wanted))
-    # such small networks train faster side by side than with many threads each
-    os.environ["OMP_NUM_THREADS"] = str(cores // jobs)
     runs: dict[str, list[dict[str, Any]]] = {preset: [] for preset in PRESETS}
-    with ThreadPoolExecutor(jobs) as pool:
-        results = pool.map(run, *zip(*wanted, strict=True))
-        for (preset, _), result in zip(wanted, tqdm(results, total=len(wanted)), strict=True):
-            runs[preset].append(result)
+    for (preset, _), result in zip(wanted, one_per_core(run, wanted), strict=True):
+        runs[preset].append(result)
     table = table_of(runs)
     print(table)
-    before, _, rest = README.read_text().partition(MARKS[0])
-    README.write_text(before + MARKS[0] + table + MARKS[1] + rest.partition(MARKS[1])[2])
+    replace_between(HERE / "README.md", MARKS, table)
 
 
-def run(preset: str, seed: int) -> dict[str, Any]:
+def run(wanted: tuple[str, int]) -> dict[str, Any]:
     """Train and score one preset with one seed, unless that is done."""
+    preset, seed = wanted
     folder = HERE / "comparison" / "runs" / f"{preset}-{seed}"
     config = yaml.safe_load((HERE / "comparison" / f"{preset}.yaml").read_text())
     config["optimization"]["seed"] = seed
     for place in ("root", "processed"):
         config["data"][place] = str(HERE / "comparison" / config["data"][place])
-    data = ProcessedDataset.open(Path(config["data"]["processed"])).fingerprint
-    made_from = f"# code {training_code()}\n# data {data}\n"
-    text, path = made_from + yaml.safe_dump(config), folder / "params.yaml"
-    metrics = folder / "metrics.json"
-    if not (metrics.exists() and path.read_text() == text):
-        folder.mkdir(parents=True, exist_ok=True)
-        metrics.unlink(missing_ok=True)
-        path.write_text(text)
-        with (folder / "log.txt").open("a") as log:
-            for command in ("train --resume", "evaluate"):
-                depth_dpt(*command.split(), "--config", str(path), log=log)
-    result: dict[str, Any] = json.loads(metrics.read_text())
+    result = train_and_score(folder, config)
     client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    logged = client.get_run(result["model"]["run_id"]).data.metrics
+    epochs = client.get_metric_history(result["model"]["run_id"], "images_per_s")
+    speed = statistics.median(epoch.value for epoch in epochs)
     unanswered = result["counts"]["test"]["missing_share"]
-    return {**result["test"], "dead": unanswered > 0.99, "images_per_s": logged["images_per_s"]}
+    return {**result["test"], "dead": unanswered > 0.99, "images_per_s": speed}
 
 
 def table_of(runs: dict[str, list[dict[str, Any]]]) -> str:
@@ -107,12 +80,6 @@ def spread(values: list[float]) -> str:
     if not values:
         return "none alive"
     return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-
-
-def depth_dpt(*arguments: str, log: IO[str] | None = None) -> None:
-    """Run a command of depth-dpt here, its output going to `log` if there is one."""
-    command = [sys.executable, "-m", "depth_dpt_ros.cli", *arguments]
-    subprocess.run(command, cwd=HERE, check=True, stdout=log, stderr=log)
 
 
 if __name__ == "__main__":

@@ -28,11 +28,17 @@ from depth_dpt_core.config import DataConfig
 from depth_dpt_core.data.cityscapes import Sample, list_split, read_png
 from depth_dpt_core.data.preprocessing import preprocess
 from depth_dpt_core.data.synth.dataset import SynthSettings, generate
+from depth_dpt_core.data.synth.ranges import SynthRanges
 from depth_dpt_core.data.workers import worker_processes
 
 PAIRS = 96
 ROUNDS = 5
-RENDERED = SynthSettings(scenes=4, views_per_scene=2, width=2048, height=1024)
+RENDERED = SynthSettings(
+    scenes=4,
+    views_per_scene=2,
+    width=2048,
+    ranges=SynthRanges().changed({"camera": {"aspect": (2.0, 2.0)}}),
+)
 BASELINE = "PIL, one process, 224 x 224"
 
 _BASELINE_FOCAL = 0.209313 * 2262.52

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_dpt_core.camera import Intrinsics
+from depth_dpt_core.camera import Intrinsics, Mounting
 
 LABEL_EGO_VEHICLE = 1
 LABEL_RECTIFICATION_BORDER = 2
@@ -231,6 +231,19 @@ def read_camera(path: Path) -> tuple[Intrinsics, float]:
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path}: not a Cityscapes camera file ({error})") from error
     return intrinsics, baseline
+
+
+def read_mounting(path: Path) -> Mounting:
+    """Read from a camera file how the camera looks at the ground; its pitch looks down.
+
+    Raises:
+        DataError: the file is not such JSON or does not say so.
+    """
+    try:
+        pose = json.loads(path.read_text())["extrinsic"]
+        return Mounting(float(pose["z"]), -float(pose["pitch"]), float(pose["roll"]))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise DataError(f"{path}: no height, pitch and roll of the camera ({error})") from error
 
 
 def decode_disparity(encoded: NDArray[np.uint16], baseline_focal: float) -> NDArray[np.float32]:

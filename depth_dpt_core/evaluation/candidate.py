@@ -86,7 +86,6 @@ def validation_settings(config: TrainingConfig) -> dict[str, Any]:
     ]
     return {
         "frames": hashlib.sha256(json.dumps(frames).encode()).hexdigest(),
-        "protocol": config.evaluation.protocols[0],
         "max_depth": config.data.max_depth,
         "baseline": config.data.baseline,
         "focal_length": config.data.focal_length,

@@ -14,6 +14,8 @@ BINS = 4096  # of the logarithm of depth: 0.28 % wide from 1 mm to 80 m
 class RowPredictor:
     """The constant depth per image row that has the least possible abs_rel on given images.
 
+    Rows of images of another height than the first are taken to the nearest of its rows.
+
     It knows how high the camera usually stands and that streets recede, but sees no image. The
     abs_rel of a constant c is a sum of |c - g| weighted with 1/g, so the best c is the weighted
     median. Fitted on the very images that it is scored on, it is the strongest of its kind.
@@ -29,26 +31,17 @@ class RowPredictor:
         self._weights: NDArray[np.float64] = np.zeros((0, BINS))
 
     def add(self, truth: NDArray[np.float32]) -> None:
-        """Take an image's truth [H,W] into account, metres, NaN unknown.
-
-        Raises:
-            ValueError: it is not as high as the images before.
-        """
+        """Take an image's truth [H,W] into account, metres, NaN unknown."""
         if not len(self._weights):
             self._weights = np.zeros((len(truth), BINS))
-        if len(truth) != len(self._weights):
-            raise ValueError(
-                f"{len(truth)} rows after images of {len(self._weights)}: the best guess per row "
-                "needs images of one height"
-            )
         rows, columns = np.nonzero((truth > MIN_DEPTH) & (truth < self._max_depth))
         depth = truth[rows, columns].astype(np.float64)
-        bins = self._bins(depth) + rows * BINS
+        bins = self._bins(depth) + _nearest(len(truth), len(self._weights))[rows] * BINS
         weights = np.bincount(bins, 1 / (depth * max(len(depth), 1)), self._weights.size)
         self._weights += weights.reshape(self._weights.shape)
 
-    def best(self) -> NDArray[np.float32]:
-        """Depth per row [H] in metres; rows without truth take that of the nearest row with.
+    def best(self, height: int) -> NDArray[np.float32]:
+        """Depth per row [height] in metres; rows without truth take that of the nearest with.
 
         Raises:
             ValueError: no image had truth.
@@ -60,8 +53,14 @@ class RowPredictor:
         middle = np.argmax(below >= below[:, -1:] / 2, axis=1)
         medians = np.sqrt(self._edges[middle] * self._edges[middle + 1])
         nearest = known[np.abs(known[:, None] - np.arange(len(medians))).argmin(0)]
-        return np.asarray(medians[nearest], np.float32)
+        rows = _nearest(height, len(medians))
+        return np.asarray(medians[nearest][rows], np.float32)
 
     def _bins(self, depth: NDArray[np.float64]) -> NDArray[np.intp]:
         share = np.log(depth / MIN_DEPTH) / np.log(self._max_depth / MIN_DEPTH)
         return np.asarray(np.clip(share * BINS, 0, BINS - 1), np.intp)
+
+
+def _nearest(here: int, there: int) -> NDArray[np.intp]:
+    """Row of an image of `there` rows for each of `here` rows."""
+    return ((2 * np.arange(here) + 1) * there) // (2 * here)

@@ -87,8 +87,7 @@ def score_split(
         baseline: also score the best constant-per-row guess, in a second pass.
 
     Raises:
-        DataError: the split has no frame that can be used; or, for the baseline, images differ
-            in height.
+        DataError: the split has no frame that can be used.
         ValueError: no frame has valid depth.
     """
     listing = list_split(root, split, rig)
@@ -108,7 +107,7 @@ def score_split(
         used.append(sample)
         _add(totals, frame, ask_model)
         if baseline:
-            _fit(row_predictor, sample, frame)
+            row_predictor.add(frame.depth)
     if not used:
         first = unusable[0]
         raise DataError(
@@ -122,15 +121,16 @@ def score_split(
     if not baseline:
         return SplitScore(split, scores, unusable)
     return SplitScore(
-        split, scores, unusable, _score_guess(no_totals(), row_predictor.best(), used, title)
+        split, scores, unusable, _score_guess(no_totals(), row_predictor, used, title)
     )
 
 
 def _score_guess(
-    totals: list[Totals], guess: NDArray[np.float32], samples: list[Sample], title: str
+    totals: list[Totals], guess: RowPredictor, samples: list[Sample], title: str
 ) -> dict[str, ProtocolScore]:
     def ask_nobody(frame: CityscapesFrame, rows: int) -> NDArray[np.float32]:
-        return np.broadcast_to(guess[:rows, None], (rows, frame.depth.shape[1]))
+        height, width = frame.depth.shape
+        return np.broadcast_to(guess.best(height)[:rows, None], (rows, width))
 
     for _, frame in usable_frames(samples, [], f"{title}, guess per row"):
         _add(totals, frame, ask_nobody)
@@ -144,10 +144,3 @@ def _add(totals: list[Totals], frame: CityscapesFrame, predict: _Predict) -> Non
         if rows not in answers:
             answers[rows] = predict(frame, rows)
         total.add(total.protocol.compare(answers[rows], frame.depth, total.max_depth))
-
-
-def _fit(row_predictor: RowPredictor, sample: Sample, frame: CityscapesFrame) -> None:
-    try:
-        row_predictor.add(frame.depth)
-    except ValueError as error:
-        raise DataError(f"{sample.disparity}: {error}") from error

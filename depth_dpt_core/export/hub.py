@@ -53,7 +53,10 @@ def push(config: TrainingConfig) -> str:
     model, folder = Path(config.export.file), Path(config.file).parent
     spec = _read_whole(model)
     files = [model]
-    if spec.sibling and (sibling := model.with_name(spec.sibling)).is_file():
+    if spec.sibling:
+        sibling = model.with_name(spec.sibling)
+        if not sibling.is_file():
+            raise HubError(f"{model} names {sibling.name}, which is not beside it: export again")
         _read_whole(sibling)
         files.append(sibling)
     if get_token() is None:

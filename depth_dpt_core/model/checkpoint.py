@@ -111,6 +111,28 @@ def load_model(path: Path) -> tuple[DPT, TrainingRecord]:
     return model.eval(), record
 
 
+def copy_weights(path: Path, model: DPT, canonical_focal_length: float | None) -> None:
+    """Give a model the weights in a file, which may be of another image size.
+
+    What looks equally large in pixels is answered equally far for a given camera: where the
+    labels' canonical focal length is another one, all answers are scaled with it.
+
+    Raises:
+        CheckpointError: not such a file, or weights of another network.
+    """
+    source, record = load_model(path)
+    wanted = model.config
+    for name in ("encoder", "features", "output"):
+        theirs, ours = getattr(source.config, name), getattr(wanted, name)
+        if theirs != ours:
+            raise CheckpointError(f"{path}: weights of model.{name} {theirs}, not {ours}")
+    source.encoder.resize(wanted.height, wanted.width)
+    model.load_state_dict(source.state_dict())
+    theirs = record.recipe["labels"]["canonical_focal_length"]
+    if theirs and canonical_focal_length:
+        model.scale_answers(canonical_focal_length / theirs)
+
+
 def _record(metadata: dict[str, str] | None) -> TrainingRecord:
     record = TrainingRecord(**json.loads((metadata or {})[_KEY]))
     record.model_spec()  # finds what is missing

@@ -35,7 +35,8 @@ class Encoder(nn.Module):
         super().__init__()
         if not timm.is_model(name):
             raise ValueError(f"encoder {name!r}: timm {timm.__version__} has no such model")
-        probe = timm.create_model(name, pretrained=False, num_classes=0)
+        with torch.device("meta"):  # to look at, without weights
+            probe = timm.create_model(name, pretrained=False, num_classes=0)
         blocks = getattr(probe, "blocks", None)
         if hasattr(probe, "patch_embed") and blocks is not None:
             depth = len(blocks)
@@ -63,11 +64,17 @@ class Encoder(nn.Module):
         self.mean: tuple[float, ...] = tuple(cfg.get("mean", (0.5,) * 3))
         self.std: tuple[float, ...] = tuple(cfg.get("std", (0.5,) * 3))
 
-    def freeze_image_size(self, image_size: tuple[int, int]) -> None:
-        """Resample position embeddings for good, so that an exported graph does not."""
+    def resize(self, height: int, width: int) -> None:
+        """Resample position embeddings, where there are any, to another image size."""
         vit = getattr(self.backbone, "model", None)
         if vit is not None and hasattr(vit, "set_input_size"):
-            vit.set_input_size(img_size=image_size)
+            vit.set_input_size(img_size=(height, width))
+
+    def freeze_image_size(self, image_size: tuple[int, int]) -> None:
+        """Resample position embeddings for good, so that an exported graph does not."""
+        self.resize(*image_size)
+        vit = getattr(self.backbone, "model", None)
+        if vit is not None and hasattr(vit, "set_input_size"):
             vit.dynamic_img_size, vit.patch_embed.flatten = False, True
 
     def forward(self, image: Tensor) -> list[Tensor]:

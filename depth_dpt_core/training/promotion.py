@@ -72,8 +72,8 @@ def promote(config: TrainingConfig) -> Decision:
     folder = Path(config.file).parent
     check_writable(folder)
     with only_one_at(config.champion, wait=_PATIENCE), tracking(config) as client:
-        result = _evaluation_of(config, folder / "metrics.json")
         record = read_record(config.candidate)
+        result = _evaluation_of(config, folder / "metrics.json")
         record = replace(record, test={name: float(result["test"][name]) for name in METRIC_NAMES})
         champion = _present_champion(config, client)
         decision = _decide(config, record, champion, float(result["val"][config.promotion.metric]))

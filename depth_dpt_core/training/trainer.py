@@ -29,6 +29,7 @@ from depth_dpt_core.metrics import is_better
 from depth_dpt_core.model.checkpoint import (
     CheckpointError,
     TrainingRecord,
+    copy_weights,
     load_model,
     read_record,
     save_model,
@@ -139,7 +140,10 @@ class _Run:
             accelerator.print("nothing to resume: a new run begins")
 
         torch.manual_seed(options.seed)
-        model = DPT(config.model, pretrained=options.pretrained and not going_on)
+        begun = going_on or bool(options.start_from)
+        model = DPT(config.model, pretrained=options.pretrained and not begun)
+        if options.start_from and not going_on:
+            copy_weights(Path(options.start_from), model, config.labels.canonical_focal_length)
         model = model.to(memory_format=torch.channels_last)
         average = copy.deepcopy(model).eval().requires_grad_(False)
         self.average = average.to(accelerator.device)

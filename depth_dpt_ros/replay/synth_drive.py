@@ -6,7 +6,6 @@ The bundled bag `depth_dpt_ros/demo_drive` was made by `depth-dpt synth-drive`.
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import cv2
@@ -23,7 +22,7 @@ from depth_dpt_core.data.synth.frame import Frame, look, render_frame
 from depth_dpt_core.data.synth.ranges import SynthRanges
 from depth_dpt_core.data.synth.render import Renderer
 from depth_dpt_core.data.synth.sensor import Sensor
-from depth_dpt_core.data.synth.street import build_street
+from depth_dpt_core.data.synth.street.compose import build_street
 from depth_dpt_ros.image_codec import encode_compressed_depth
 
 WIDTH, HEIGHT, FOCAL_LENGTH = 640, 320, 480.0  # pixels; the focal length is 0.75 widths
@@ -33,17 +32,26 @@ START = 1_700_000_000  # s
 FRAME_ID = "camera_optical_frame"
 _MIN_CLEARANCE = 2.0  # m
 # inner city, clear air, and a camera of middling quality
-_RANGES = dataclasses.replace(
-    SynthRanges(),
-    sun_share=1.0,
-    visibility=(1500.0, 4000.0),
-    building_share=(0.6, 0.9),
-    parked_per_100m=(5.0, 10.0),
-    white_balance=(0.98, 1.02),
-    noise=(0.004, 0.008),
-    blur=(0.0, 0.4),
-    jpeg_quality=(94, 96),
+_RANGES = SynthRanges().changed(
+    {
+        "kinds": {
+            "residential": {"share": 0},
+            "arterial": {"share": 0},
+            "highway": {"share": 0},
+            "rural": {"share": 0},
+        },
+        "light": {"sun_share": 1, "fog_share": 0, "wet_share": 0},
+        "sensor": {
+            "exposure": (0.9, 1.1),
+            "white_balance": (0.98, 1.02),
+            "noise": (0.004, 0.008),
+            "blur": (0.0, 0.4),
+            "motion": (0.0, 0.0),
+            "jpeg_quality": (94, 96),
+        },
+    }
 )
+_CLEAR_AHEAD = 75.0  # m; the drive takes 48
 
 
 def write_drive(out: Path, *, frames: int = 60, seed: int = 5) -> None:
@@ -56,9 +64,9 @@ def write_drive(out: Path, *, frames: int = 60, seed: int = 5) -> None:
     if out.exists():
         raise ValueError(f"{out} exists: choose a new folder")
     rng = np.random.default_rng(seed)
-    street = build_street(rng, _RANGES)
+    street = build_street(rng, _RANGES, clear_ahead=_CLEAR_AHEAD)
     renderer = Renderer(street)
-    sensor = Sensor.draw(rng, _RANGES)
+    sensor = Sensor.draw(rng, _RANGES.sensor)
     camera = Intrinsics.centered(FOCAL_LENGTH, WIDTH, HEIGHT)
     views = [
         look(street, i / RATE * SPEED, intrinsics=camera, width=WIDTH, height=HEIGHT, pitch=-0.03)

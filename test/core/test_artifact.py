@@ -136,7 +136,7 @@ BAD_VALUES = [
     ({"output": {"scale": "x"}}, "output scale 'x'"),
     ({"output": {"scale": 0}}, "output scale 0"),
     ({"output": {"shift": math.nan}}, "shift nan"),
-    ({"metrics": [0.1]}, "metrics is (0.1,), must be name: number"),
+    ({"metrics": [0.1]}, "metrics is (0.1,), must be names and numbers"),
     ({"metrics": {"abs_rel": None}}, "metrics is {'abs_rel': None}"),
     ({"colour": "blue"}, "unknown field 'colour'; known: width, height"),
 ]

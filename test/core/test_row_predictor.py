@@ -15,7 +15,7 @@ def best_of(images, **options):
     predictor = RowPredictor(**options)
     for truth in images:
         predictor.add(truth.astype(np.float32))
-    return predictor.best().astype(float)
+    return predictor.best(len(images[0])).astype(float)
 
 
 def mean_abs_rel(constant, images):
@@ -92,12 +92,19 @@ def test_memory_does_not_grow_with_the_images():
     assert held[0] > 0
 
 
-def test_other_heights_and_no_truth_are_errors():
+def test_no_truth_is_an_error():
     predictor = RowPredictor()
     with pytest.raises(ValueError, match="no image has truth"):
-        predictor.best()
+        predictor.best(4)
     predictor.add(np.full((4, 8), np.nan, np.float32))
     with pytest.raises(ValueError, match="no image has truth"):
-        predictor.best()
-    with pytest.raises(ValueError, match="3 rows after images of 4"):
-        predictor.add(np.ones((3, 8), np.float32))
+        predictor.best(4)
+
+
+def test_images_of_other_heights_share_the_rows_of_the_first():
+    predictor = RowPredictor()
+    predictor.add(np.repeat([[20.0], [5.0]], 8, axis=1).astype(np.float32))
+    predictor.add(np.repeat([[20.0], [20.0], [20.0], [5.0], [5.0], [5.0]], 8, axis=1))
+    np.testing.assert_allclose(predictor.best(4), [20, 20, 5, 5], rtol=0.0025)
+    np.testing.assert_allclose(predictor.best(2), [20, 5], rtol=0.0025)
+    np.testing.assert_allclose(predictor.best(1), [5], rtol=0.0025)

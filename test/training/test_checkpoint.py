@@ -24,6 +24,7 @@ from depth_dpt_core.config import (  # noqa: E402
 from depth_dpt_core.model.checkpoint import (  # noqa: E402
     CheckpointError,
     TrainingRecord,
+    copy_weights,
     load_model,
     read_record,
     save_model,
@@ -209,3 +210,52 @@ def test_a_missing_checkpoint_is_named_with_what_makes_it(tmp_path):
     for read in (read_record, load_model):
         with pytest.raises(CheckpointError, match="is missing: run depth-dpt train"):
             read(tmp_path / "absent.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", [VIT, CONV])
+def test_weights_can_be_gone_on_from_at_another_size(tmp_path, encoder):
+    model, path = build(encoder), tmp_path / "m.safetensors"
+    save_model(path, model, record_of(model))
+    torch.manual_seed(1)
+    same = DPT(DPTConfig(encoder, 64, 96, 16)).eval()
+    larger = DPT(DPTConfig(encoder, 128, 192, 16)).eval()
+    copy_weights(path, same, record_of(model).recipe["labels"]["canonical_focal_length"])
+    copy_weights(path, larger, None)
+    image = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        assert torch.equal(same(image), model(image))
+        assert torch.isfinite(larger(torch.rand(1, 3, 128, 192))).all()
+    theirs = dict(model.named_parameters())
+    moved = [
+        name for name, value in larger.named_parameters() if value.shape != theirs[name].shape
+    ]
+    assert moved == (["encoder.backbone.model.pos_embed"] if encoder == VIT else [])
+    for name, value in larger.named_parameters():
+        assert name in moved or torch.equal(value, theirs[name])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (DPTConfig("regnetx_002", 64, 96, 16), "weights of model.encoder regnetx_004, not"),
+        (DPTConfig(CONV, 64, 96, 32), "weights of model.features 16, not 32"),
+        (DPTConfig(CONV, 64, 96, 16, "relu"), "weights of model.output exp, not relu"),
+    ],
+)
+def test_weights_of_another_network_are_not_gone_on_from(tmp_path, config, message):
+    path = tmp_path / "m.safetensors"
+    save_model(path, build(), record_of(build()))
+    with pytest.raises(CheckpointError, match=message):
+        copy_weights(path, DPT(config), None)
+
+
+@pytest.mark.parametrize("output", ["exp", "relu"])
+def test_another_canonical_focal_length_scales_the_answers(tmp_path, output):
+    model, path = build(output=output), tmp_path / "m.safetensors"
+    save_model(path, model, record_of(model, labels=LabelConfig(canonical_focal_length=150.0)))
+    other = DPT(model.config).eval()
+    copy_weights(path, other, 300.0)
+    image = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(other(image), 2 * model(image))

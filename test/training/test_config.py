@@ -296,6 +296,8 @@ def test_the_recipe_is_what_decides_the_weights_and_nothing_else(place):
     changed = {name: another(PLACES[place])}
     if name in {"flip", "letterbox", "grey", "blur", "jpeg", "ema_decay"}:  # at most 1
         changed = {name: 0.9}
+    if name == "start_from":
+        changed = {name: __file__}
     other = dataclasses.replace(
         default, **{section: dataclasses.replace(getattr(default, section), **changed)}
     )
@@ -348,3 +350,18 @@ def test_recipes_are_compared_on_the_same_data():
         assert other.optimization.epochs == first.optimization.epochs
         assert other.optimization.batch_size == first.optimization.batch_size
         assert other.optimization.seed == first.optimization.seed
+
+
+def test_weights_to_start_from_are_told_apart_by_what_they_are(tmp_path):
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "weights.safetensors").write_bytes(b"the same")
+        text = "optimization: {start_from: weights.safetensors}"
+        (tmp_path / folder / "params.yaml").write_text(text)
+    recipes = [load_config(tmp_path / it / "params.yaml").recipe() for it in ("here", "there")]
+    assert recipes[0] == recipes[1]
+    (tmp_path / "there" / "weights.safetensors").write_bytes(b"others")
+    assert load_config(tmp_path / "there" / "params.yaml").recipe() != recipes[0]
+    (tmp_path / "there" / "weights.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"start_from: .*there/weights.safetensors cannot be"):
+        load_config(tmp_path / "there" / "params.yaml").recipe()

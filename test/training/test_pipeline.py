@@ -63,9 +63,7 @@ class Pipeline:
         )
         self.run("dvc", "init", "--no-scm", "-q", cwd=folder)
         shutil.copy(REPOSITORY / ".dvcignore", folder)
-        synth = (
-            "depth-dpt synth --out data/cityscapes --scenes 20 --views 1 --width 128 --height 64"
-        )
+        synth = "depth-dpt synth --out data/cityscapes --scenes 20 --views 1 --width 128"
         self.run(*synth.split())
         self.set(
             labels={"canonical_focal_length": 75.0},

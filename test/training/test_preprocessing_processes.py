@@ -36,7 +36,7 @@ def start(tmp_path):
 def many(tmp_path_factory):
     """A source of many frames, and what an undisturbed run makes of it."""
     root = tmp_path_factory.mktemp("many")
-    write_roads(root / "in", {"train": 44, "val": 4}, width=700, height=350)
+    write_roads(root / "in", {"train": 44, "val": 4}, width=1400, height=700)
     run(root / "in", root / "whole", width=300)
     return root
 

@@ -189,6 +189,8 @@ def test_other_precision_goes_along(project):
     other.write_bytes(b"half")
     project.receipt.unlink()
     assert "car.fp16.onnx: not a model" in project.fail()
+    other.unlink()
+    assert "names car.fp16.onnx, which is not beside it" in project.fail()
 
 
 def test_model_that_was_never_scored_is_published_without_numbers(project):

@@ -67,6 +67,17 @@ def test_a_finished_run_leaves_its_best_weights_and_their_record(tmp_path, roads
 
 
 @pytest.mark.slow
+def test_a_training_goes_on_from_the_weights_of_another(tmp_path, roads):
+    weights = run(tmp_path / "first", roads)
+    gentle = {"epochs": 1, "encoder_lr": 0.0, "decoder_lr": 0.0, "warmup_steps": 0}
+    options = {**gentle, "start_from": str(weights)}
+    second = run(tmp_path / "second", roads, optimization=options)
+    running = {name for name in load_file(weights) if "running_" in name or "tracked" in name}
+    assert set(different(weights, second)) <= running  # nothing was learnt, nothing lost
+    assert read_record(second).recipe["optimization"]["start_from"] != ""
+
+
+@pytest.mark.slow
 def test_the_weights_depend_on_the_seed_and_on_nothing_else(tmp_path, roads):
     first, again, other = (
         run(tmp_path / name, roads, optimization={"epochs": 1, "seed": seed, "workers": workers})

@@ -3,7 +3,8 @@
 
 leftImg8bit/SPLIT/CITY/CITY_SCENE_VIEW_leftImg8bit.png   RGB
 disparity/SPLIT/CITY/..._disparity.png                   uint16, d = (p - 1) / 256, 0 invalid
-camera/SPLIT/CITY/..._camera.json                        baseline, fx, fy, u0, v0
+camera/SPLIT/CITY/..._camera.json                        baseline, fx, fy, u0, v0; z, pitch, roll
+                                                         above the road
 gtFine/SPLIT/CITY/..._gtFine_labelIds.png                1 ego vehicle, 23 sky, else 0
 depth/SPLIT/CITY/..._depth.tiff                          exact float32 metres, NaN unknown
 """
@@ -23,13 +24,14 @@ from tqdm import tqdm
 from depth_dpt_core.data.cityscapes import LABEL_EGO_VEHICLE, LABEL_SKY, encode_disparity
 from depth_dpt_core.data.synth.frame import Frame, draw_bonnet, draw_view, render_frame
 from depth_dpt_core.data.synth.ranges import SynthRanges
-from depth_dpt_core.data.synth.render import Renderer, ray_caster
+from depth_dpt_core.data.synth.render import Renderer, View, ray_caster
 from depth_dpt_core.data.synth.sensor import Sensor
-from depth_dpt_core.data.synth.street import build_street
+from depth_dpt_core.data.synth.street.compose import build_street
 from depth_dpt_core.data.workers import worker_processes
 from depth_dpt_core.files import write_atomically
 
 _SETTINGS_FILE = "synth.json"
+_DEFLATE = [cv2.IMWRITE_TIFF_COMPRESSION, 8]  # of TIFF's own numbering; lossless
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,8 @@ class SynthSettings:
 
     seed: int = 0
     scenes: int = 1000
-    views_per_scene: int = 2
-    width: int = 512
-    height: int = 256
+    views_per_scene: int = 3
+    width: int = 512  # pixels; heights follow from the drawn aspect ratios
     ranges: SynthRanges = field(default_factory=SynthRanges)
 
     def split(self, scene: int) -> str:
@@ -79,16 +80,14 @@ def _render_scene(out: Path, settings: SynthSettings, scene: int) -> int:
         renderer = Renderer(street)
         for view in missing:
             rng = np.random.default_rng([settings.seed, scene, view + 1])
-            camera = draw_view(
-                street, renderer, rng, settings.ranges, settings.width, settings.height
-            )
+            camera = draw_view(street, renderer, rng, settings.ranges.camera, settings.width)
             ego = None
-            if rng.random() < settings.ranges.bonnet_share:
-                ego = draw_bonnet(rng, settings.width, settings.height)
-            sensor = Sensor.draw(rng, settings.ranges)
+            if rng.random() < settings.ranges.camera.bonnet_share:
+                ego = draw_bonnet(rng, camera.width, camera.height)
+            sensor = Sensor.draw(rng, settings.ranges.sensor)
             frame = render_frame(renderer, camera, sensor, rng, ego=ego)
-            baseline = rng.uniform(*settings.ranges.stereo_baseline)
-            _write(out, settings, scene, view, frame, baseline)
+            baseline = rng.uniform(*settings.ranges.camera.stereo_baseline)
+            _write(out, settings, scene, view, frame, _camera_file(camera, baseline))
     return len(views)
 
 
@@ -104,17 +103,29 @@ def _path(out: Path, settings: SynthSettings, scene: int, view: int, kind: str) 
     return out / kind / settings.split(scene) / city / f"{city}_{scene:06d}_{view:06d}_{ending}"
 
 
-def _write(
-    out: Path, settings: SynthSettings, scene: int, view: int, frame: Frame, baseline: float
-) -> None:
-    k = frame.intrinsics
-    camera = {
-        "extrinsic": {"baseline": baseline},
+def _camera_file(view: View, baseline: float) -> dict[str, dict[str, float]]:
+    """Content of a camera file; as in Cityscapes' own, positive pitch looks down."""
+    k, mounting = view.intrinsics, view.mounting
+    pose = {"z": mounting.height, "pitch": -mounting.pitch, "roll": mounting.roll}
+    return {
+        "extrinsic": {"baseline": baseline, **pose},
         "intrinsic": {"fx": k.fx, "fy": k.fy, "u0": k.cx, "v0": k.cy},
     }
+
+
+def _write(
+    out: Path,
+    settings: SynthSettings,
+    scene: int,
+    view: int,
+    frame: Frame,
+    camera: dict[str, dict[str, float]],
+) -> None:
     labels = np.zeros(frame.depth.shape, np.uint8)
     labels[frame.sky], labels[frame.ego] = LABEL_SKY, LABEL_EGO_VEHICLE
-    disparity = encode_disparity(frame.depth, baseline * k.fx)
+    disparity = encode_disparity(
+        frame.depth, camera["extrinsic"]["baseline"] * camera["intrinsic"]["fx"]
+    )
     pictures: dict[str, NDArray[Any]] = {
         "leftImg8bit": frame.image[..., ::-1],
         "disparity": disparity,
@@ -123,7 +134,8 @@ def _write(
     }
     for kind, picture in pictures.items():
         path = _path(out, settings, scene, view, kind)
-        packed = cv2.imencode(path.suffix, picture)[1]
+        options = _DEFLATE if path.suffix == ".tiff" else []
+        packed = cv2.imencode(path.suffix, picture, options)[1]
         write_atomically(path, packed.tobytes())
     # last: its presence says that the frame is whole
     path = _path(out, settings, scene, view, "camera")

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_dpt_core.camera import Intrinsics
-from depth_dpt_core.data.synth.mesh import Floats
-from depth_dpt_core.data.synth.ranges import SynthRanges
+from depth_dpt_core.camera import Intrinsics, Mounting
+from depth_dpt_core.data.synth.geometry.mesh import Floats
+from depth_dpt_core.data.synth.ranges import CameraRanges
 from depth_dpt_core.data.synth.render import Renderer, View
 from depth_dpt_core.data.synth.sensor import Sensor
-from depth_dpt_core.data.synth.street import Street
+from depth_dpt_core.data.synth.street.street import Street
 
 _MIN_CLEARANCE = 1.2  # m; nearer, the camera would stand inside or against something
 _TRIES = 20
+_DRIVE = 100.0  # m of the street that cameras stand on
 
 
 @dataclass(frozen=True)
@@ -68,45 +69,57 @@ def look(
         ],
         1,
     )
-    lane = street.layout.lane_width / 2 + aside
+    lane = street.layout.own_center + aside
     position = np.array([lane + side[0], camera_height + up[0], z], np.float32)
-    return View(position, axes.astype(np.float32), intrinsics, width, height)
+    mounting = Mounting(camera_height, pitch, roll)
+    return View(position, axes.astype(np.float32), intrinsics, width, height, mounting)
 
 
 def draw_view(
     street: Street,
     renderer: Renderer,
     rng: np.random.Generator,
-    ranges: SynthRanges,
+    ranges: CameraRanges,
     width: int,
-    height: int,
 ) -> View:
-    """Draw a camera from the ranges, clear of everything.
+    """Draw a camera from the ranges, clear of everything or as clear as a few tries give.
 
-    Raises:
-        RuntimeError: no free place was found in 20 tries.
+    The picture is `width` pixels wide; its height follows from the aspect ratio drawn.
     """
+    low, high = np.log(ranges.aspect)
+    height = max(8, round(width / float(np.exp(rng.uniform(low, high)))))
+    best, clearance = None, -1.0
     for _ in range(_TRIES):
-        low, high = np.log(ranges.focal_over_width)
-        focal = width * float(np.exp(rng.uniform(low, high)))
-        center = rng.normal([0.5 * width, 0.5 * height], [0.01 * width, 0.03 * height])
-        aside = rng.random() < ranges.side_view_share
-        span = (-ranges.side_view_yaw, ranges.side_view_yaw) if aside else ranges.camera_yaw
-        view = look(
-            street,
-            rng.uniform(0, 60),
-            intrinsics=Intrinsics(focal, focal * rng.uniform(0.99, 1.01), *center.tolist()),
-            width=width,
-            height=height,
-            aside=rng.normal(0, 0.4),
-            camera_height=rng.uniform(*ranges.camera_height),
-            pitch=rng.uniform(*ranges.camera_pitch),
-            roll=rng.uniform(*ranges.camera_roll),
-            yaw=rng.uniform(*span),
-        )
-        if renderer.clearance(view) > _MIN_CLEARANCE:
-            return view
-    raise RuntimeError(f"no free place for a camera in {_TRIES} tries")
+        view = _any_view(street, rng, ranges, width, height)
+        free = renderer.clearance(view)
+        if free > clearance:
+            best, clearance = view, free
+        if clearance > _MIN_CLEARANCE:
+            break
+    assert best is not None
+    return best
+
+
+def _any_view(
+    street: Street, rng: np.random.Generator, ranges: CameraRanges, width: int, height: int
+) -> View:
+    low, high = np.log(ranges.focal_over_width)
+    focal = width * float(np.exp(rng.uniform(low, high)))
+    center = rng.normal([0.5 * width, 0.5 * height], [0.01 * width, 0.03 * height])
+    aside = rng.random() < ranges.side_view_share
+    span = (-ranges.side_view_yaw, ranges.side_view_yaw) if aside else ranges.yaw
+    return look(
+        street,
+        rng.uniform(0, _DRIVE),
+        intrinsics=Intrinsics(focal, focal * rng.uniform(0.99, 1.01), *center.tolist()),
+        width=width,
+        height=height,
+        aside=rng.normal(0, ranges.offset),
+        camera_height=rng.uniform(*ranges.height),
+        pitch=rng.uniform(*ranges.pitch),
+        roll=rng.uniform(*ranges.roll),
+        yaw=rng.uniform(*span),
+    )
 
 
 def render_frame(

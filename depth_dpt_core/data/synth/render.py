@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_dpt_core.camera import Intrinsics
-from depth_dpt_core.data.synth.materials import Hits, albedo, sky
-from depth_dpt_core.data.synth.mesh import Floats, Material
-from depth_dpt_core.data.synth.street import Street
+from depth_dpt_core.camera import Intrinsics, Mounting
+from depth_dpt_core.data.synth.geometry.mesh import Floats, Material
+from depth_dpt_core.data.synth.street.street import Street
+from depth_dpt_core.data.synth.surfaces.albedo import albedo
+from depth_dpt_core.data.synth.surfaces.noise import Hits
+from depth_dpt_core.data.synth.surfaces.sky import sky
 
 SAMPLES = 2  # per pixel and direction
 _OCCLUSION_REACH = 2.5  # m
@@ -50,6 +52,7 @@ class View:
     intrinsics: Intrinsics
     width: int
     height: int
+    mounting: Mounting  # above the road where the camera stands
 
     def rays(self, samples: int = 1) -> tuple[Floats, Floats]:
         """Directions through a `samples` x `samples` grid in every pixel, and their z shares.
@@ -96,49 +99,97 @@ class Renderer:
 
     def clearance(self, view: View) -> float:
         """Distance along camera z to the nearest thing in a coarse grid of rays, metres."""
-        coarse = View(view.position, view.axes, view.intrinsics.scaled(1 / 8, 1 / 8),
-                      view.width // 8, view.height // 8)  # fmt: skip
+        coarse = replace(
+            view,
+            intrinsics=view.intrinsics.scaled(1 / 8, 1 / 8),
+            width=view.width // 8,
+            height=view.height // 8,
+        )
         return float(self.depth(coarse).min())
 
     def color(self, view: View, rng: np.random.Generator) -> Floats:
         """Linear colour [H,W,3] (1 = white surface in bright light), box-filtered."""
-        street, light = self._street, self._street.light
+        light, mesh = self._street.light, self._street.mesh
         directions, _ = view.rays(SAMPLES)
         hit = self._cast(view.position, directions)
         seen = np.flatnonzero(hit["primID"] >= 0)
         toward, distance = directions[seen], hit["tfar"][seen]
         face = hit["primID"][seen]
-        normal = self._normals[face]
-        facing = np.einsum("ij,ij->i", normal, toward)
-        normal = np.where(facing[:, None] > 0, -normal, normal)
-        point = view.position + toward * distance[:, None] + normal * _NEAR
+        material = mesh.material[face]
+        flat, normal = self._normals_at(hit, seen, toward)
+        # pushed out along both normals: a smooth body must not shade its own triangles in steps
+        point = view.position + toward * distance[:, None] + flat * _NEAR + normal * _NEAR
 
         surface = self._surface(hit, seen, distance / view.intrinsics.fx)
-        base = albedo(surface, street.mesh.material[face], street)
-        sunlit = np.clip(normal @ light.sun_direction, 0, 1)
-        if light.sun_color.any():
-            sunlit *= self._free(point, np.broadcast_to(light.sun_direction, point.shape))
-        image = np.zeros((len(directions), 3), np.float32)
-        image[seen] = 1.0
-        openness = self._openness(point, normal, seen, view, rng)
-        ambient = light.sky_color * (0.62 + 0.38 * normal[:, 1:2]) * openness[:, None]
-        shaded = base * (sunlit[:, None] * light.sun_color + ambient)
-        glossy = np.flatnonzero(street.mesh.material[face] == Material.PAINT)
-        shaded[glossy] += self._reflection(toward[glossy], normal[glossy]) * openness[glossy, None]
+        base = albedo(surface, material, self._street.layout)
+        openness = self._openness(point, normal, seen, view, rng)[:, None]
+        ambient = light.sky_color * (0.6 + 0.4 * normal[:, 1:2]) * openness
+        shaded = base * (
+            self._sunlit(point, normal, material)[:, None] * light.sun_color + ambient
+        )
+        self._add_reflections(shaded, point, toward, normal, material, openness)
+        shining = np.flatnonzero(material == Material.LAMP)
+        shaded[shining] += 1.5 * base[shining]
         # Koschmieder: contrast falls to 2 % at the visibility
         clear = np.exp(-3.9 * distance / light.visibility)[:, None]
+        image = np.empty((len(directions), 3), np.float32)
         image[seen] = shaded * clear + light.horizon_color * (1 - clear)
         empty = np.flatnonzero(hit["primID"] < 0)
-        image[empty] = sky(directions[empty], street)
+        image[empty] = sky(directions[empty], light)
         tall, wide = view.height * SAMPLES, view.width * SAMPLES
-        return np.asarray(
-            cv2.resize(
-                image.reshape(tall, wide, 3),
-                (view.width, view.height),
-                interpolation=cv2.INTER_AREA,
-            ),
-            np.float32,
+        size = (view.width, view.height)
+        fine = image.reshape(tall, wide, 3)
+        return np.asarray(cv2.resize(fine, size, interpolation=cv2.INTER_AREA), np.float32)
+
+    def _sunlit(self, point: Floats, normal: Floats, material: NDArray[np.int32]) -> Floats:
+        """Share of the sun's light that falls on each point [N]."""
+        light = self._street.light
+        if not light.sun_color.any():
+            return np.zeros(len(point), np.float32)
+        facing = normal @ light.sun_direction
+        # leaves let light through and lie in all directions
+        leafy = material == Material.LEAF
+        share = np.where(leafy, 0.35 + 0.5 * np.clip(facing, -0.6, 1), np.clip(facing, 0, 1))
+        lit = np.flatnonzero(share > 0)
+        toward_sun = np.broadcast_to(light.sun_direction, (len(lit), 3))
+        share[lit] *= self._free(point[lit], toward_sun)
+        return np.asarray(share, np.float32)
+
+    def _add_reflections(
+        self,
+        shaded: Floats,
+        point: Floats,
+        toward: Floats,
+        normal: Floats,
+        material: NDArray[np.int32],
+        openness: Floats,
+    ) -> None:
+        """Add what paint, glass and wet asphalt mirror, by Schlick's approximation."""
+        light = self._street.light
+        wet = light.wet or -1.0
+        base = np.select(
+            [material == Material.PAINT, material == Material.GLASS, material == Material.ROAD],
+            [0.04, 0.05, 0.02 * wet],
         )
+        glossy = np.flatnonzero(base > 0)
+        toward, normal = toward[glossy], normal[glossy]
+        cosine = np.clip(-np.einsum("ij,ij->i", toward, normal), 0, 1)
+        share = base[glossy] + (1 - base[glossy]) * (1 - cosine) ** 5
+        share *= np.where(material[glossy] == Material.ROAD, 0.6 * light.wet, 1.0)
+        mirrored = toward + 2 * cosine[:, None] * normal
+        mirrored /= np.sqrt(np.einsum("ij,ij->i", mirrored, mirrored))[:, None]
+        highlight = np.clip(mirrored @ light.sun_direction, 0, 1) ** 200
+        seen = self._mirrored(point[glossy], mirrored) + 4 * highlight[:, None] * light.sun_color
+        shaded[glossy] += (share * openness[glossy, 0])[:, None].astype(np.float32) * seen
+
+    def _mirrored(self, point: Floats, direction: Floats) -> Floats:
+        """What is seen from `point` [N,3] along `direction`, in plain colours, without shadows."""
+        light, mesh = self._street.light, self._street.mesh
+        face = self._cast(point, direction)["primID"]
+        seen = mesh.color[face] * (0.8 * light.sky_color + 0.35 * light.sun_color)
+        empty = np.flatnonzero(face < 0)
+        seen[empty] = sky(direction[empty], light)
+        return np.asarray(seen, np.float32)
 
     def _cast(self, origin: Floats, directions: Floats) -> dict[str, NDArray[Any]]:
         origins = np.ascontiguousarray(np.broadcast_to(origin, directions.shape), np.float32)
@@ -163,28 +214,38 @@ class Renderer:
         view: View,
         rng: np.random.Generator,
     ) -> Floats:
-        """Ambient occlusion: one cosine-weighted short ray a sample, smoothed over neighbours."""
-        scatter = rng.standard_normal(point.shape, np.float32)
-        scatter /= np.linalg.norm(scatter, axis=1, keepdims=True)
-        outward = normal + scatter
-        outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-6)
-        grid = np.ones(view.height * view.width * SAMPLES**2, np.float32)
-        grid[seen] = self._free(point, outward, _OCCLUSION_REACH)
-        tall = grid.reshape(view.height * SAMPLES, view.width * SAMPLES)
-        smooth = cv2.blur(tall, (7, 5)).ravel()[seen]
-        return np.asarray(0.2 + 0.8 * smooth, np.float32)
+        """Ambient occlusion: one cosine-weighted short ray a pixel, smoothed over neighbours."""
+        wide = view.width * SAMPLES
+        first = (seen % wide % SAMPLES == 0) & (seen // wide % SAMPLES == 0)
+        scatter = rng.standard_normal((int(first.sum()), 3), np.float32)
+        scatter /= np.sqrt(np.einsum("ij,ij->i", scatter, scatter))[:, None]
+        outward = normal[first] + scatter
+        outward /= np.sqrt(np.einsum("ij,ij->i", outward, outward))[:, None] + 1e-6
+        grid = np.ones((view.height, view.width), np.float32)
+        at = seen[first]
+        free = self._free(point[first], outward, _OCCLUSION_REACH)
+        grid[at // wide // SAMPLES, at % wide // SAMPLES] = free
+        smooth = cv2.GaussianBlur(grid, (0, 0), 1.6)
+        fine = cv2.resize(smooth, None, fx=SAMPLES, fy=SAMPLES, interpolation=cv2.INTER_NEAREST)
+        return np.asarray(0.15 + 0.85 * fine.reshape(-1)[seen], np.float32)
 
-    def _reflection(self, toward: Floats, normal: Floats) -> Floats:
-        """Sky mirrored in clear coat, Schlick's approximation with 4 % at normal incidence."""
-        cosine = -np.einsum("ij,ij->i", toward, normal)
-        mirrored = toward + 2 * cosine[:, None] * normal
-        share = 0.04 + 0.96 * np.clip(1 - cosine, 0, 1) ** 5
-        bright = sky(mirrored, self._street) * (mirrored[:, 1:2] > 0)
-        highlight = np.clip(mirrored @ self._street.light.sun_direction, 0, 1) ** 200
-        return np.asarray(
-            share[:, None] * (bright + 4 * highlight[:, None] * self._street.light.sun_color),
-            np.float32,
+    def _normals_at(
+        self, hit: dict[str, NDArray[Any]], seen: NDArray[np.intp], toward: Floats
+    ) -> tuple[Floats, Floats]:
+        """Normals of the triangles, towards the viewer, and those that light is computed with."""
+        mesh, face = self._street.mesh, hit["primID"][seen]
+        flat = self._normals[face]
+        away = np.einsum("ij,ij->i", flat, toward) > 0
+        flat = np.where(away[:, None], -flat, flat)
+        u, v = hit["u"][seen], hit["v"][seen]
+        smooth = np.einsum(
+            "ij,ijk->ik", np.stack([1 - u - v, u, v], 1), mesh.normals[mesh.faces[face]]
         )
+        length = np.sqrt(np.einsum("ij,ij->i", smooth, smooth))
+        behind = np.einsum("ij,ij->i", smooth, flat) < 0
+        behind &= mesh.material[face] != Material.LEAF
+        smooth = np.where(behind[:, None], -smooth, smooth) / np.maximum(length, 1e-6)[:, None]
+        return flat, np.where(length[:, None] > 0.1, smooth, flat).astype(np.float32)
 
     def _surface(
         self, hit: dict[str, NDArray[Any]], seen: NDArray[np.intp], footprint: Floats
