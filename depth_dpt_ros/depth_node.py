@@ -16,22 +16,24 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # rclpy of 2022 too
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_dpt_core.artifact import ArtifactError, resolve
+from depth_dpt_core.engines.choice import NoRuntimeError
+from depth_dpt_core.engines.faults import remembered_fault
 from depth_dpt_core.estimator import DepthEstimator
 from depth_dpt_ros import parameters
 from depth_dpt_ros.camera_info import CameraInfoBuffer
+from depth_dpt_ros.camera_subscriptions import CameraSubscriptions
 from depth_dpt_ros.diagnostics import NodeHealth, as_array
+from depth_dpt_ros.engine_loader import EngineLoader
 from depth_dpt_ros.frame_worker import FrameWorker
 from depth_dpt_ros.latest_frame import LatestFrame, Received
 from depth_dpt_ros.transport import large_image_settings
@@ -39,6 +41,7 @@ from depth_dpt_ros.transport import large_image_settings
 _OVERRIDES = QoSOverridingOptions.with_default_policies
 _WARN_PERIOD = 5.0  # s
 _WARNINGS_KEPT = 50
+_GPU_LOST = 70  # exit status; EX_SOFTWARE of sysexits.h
 _SIGNAL_LATENCY = 0.1  # s; Python runs signal handlers only between waits
 
 Transition = Callable[["DepthNode", LifecycleState], TransitionCallbackReturn]
@@ -53,7 +56,7 @@ def _reporting(transition: Transition) -> Transition:
             result = transition(self, state)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must be seen
             self.health.failure = f"{transition.__name__.removeprefix('on_')} failed: {error}"
-            if isinstance(error, ArtifactError):
+            if isinstance(error, (ArtifactError, NoRuntimeError)):
                 self.get_logger().error(self.health.failure)
             else:
                 self.error(self.health.failure)
@@ -68,7 +71,11 @@ def _reporting(transition: Transition) -> Transition:
 
 
 class DepthNode(LifecycleNode):
-    """Loads the model when configured, subscribes while active; see README for the interface."""
+    """Loads the model when configured, subscribes while active; see README for the interface.
+
+    An engine that must be built first is built behind it all: the node is configured and activated
+    meanwhile, and publishes nothing until the engine is proven.
+    """
 
     def __init__(self) -> None:
         super().__init__("depth_node")
@@ -76,14 +83,14 @@ class DepthNode(LifecycleNode):
         self.health = NodeHealth()
         self._infos = CameraInfoBuffer()
         self._frames: LatestFrame[Received[Image | CompressedImage]] = LatestFrame()
+        self._loader: EngineLoader | None = None
         self._estimator: DepthEstimator | None = None
         self._outputs: list[Any] = []
         self._worker: FrameWorker | None = None
-        self._image_subscription: Subscription[Any] | None = None
-        self._info_subscription: Subscription[Any] | None = None
-        self._reliability = ReliabilityPolicy.BEST_EFFORT
+        self._camera: CameraSubscriptions | None = None
         self._warned: dict[str, float] = {}  # text: when it was logged, monotonic seconds
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._loaded = self.create_guard_condition(self._on_loaded)
         # steady: with use_sim_time and no /clock, ROS time stands still
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._each_second, clock=steady)
@@ -94,17 +101,39 @@ class DepthNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model; a bad file is a FAILURE and the node stays unconfigured."""
         values = self.current_parameters()
-        artifact = resolve(values.model)
-        estimator = DepthEstimator.load(artifact, num_threads=values.num_threads)
-        estimator.warm_up()
+        self._loader = EngineLoader(
+            resolve(values.model), values.runtime, values.num_threads, self._loaded.trigger
+        )
+        self.health.engine = self._loader
+        self._loader.wait()
+        if self._loader.done:
+            self._take_engine(self._loader)
+        else:
+            self.get_logger().info(f"{self._loader.artifact.path}: an engine is being prepared")
         self._depth = self._create_output(Image, "depth/image")
         self._depth_info = self._create_output(CameraInfo, "depth/camera_info")
         self._color = self._create_output(Image, "depth/color/image")
-        self._estimator = estimator
-        self.health.model = str(artifact.path)
-        self.health.runtime = estimator.engine.name
-        self.get_logger().info(f"{artifact.path} runs on {self.health.runtime}")
         return super().on_configure(state)
+
+    def _on_loaded(self) -> None:
+        """An engine has come, or failed, after the node was configured."""
+        if self._loader is None or not self._loader.done or self._estimator is not None:
+            return  # given up, or taken by a transition
+        if self._loader.failure:
+            self.get_logger().error(self._loader.failure)
+            return
+        self._take_engine(self._loader)
+        if self._camera is not None:
+            self._start_worker()
+
+    def _take_engine(self, loader: EngineLoader) -> None:
+        self._estimator = loader.estimator()
+        name = self._estimator.engine.name
+        self.get_logger().info(f"{loader.artifact.path} runs on {name}")
+
+    def _start_worker(self) -> None:
+        assert self._estimator is not None
+        self._worker = FrameWorker(self._estimator, self._frames, self._infos, self, self.health)
 
     def _create_output(self, kind: type, topic: str) -> Any:
         reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -116,17 +145,20 @@ class DepthNode(LifecycleNode):
 
     @_reporting
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe and start working."""
-        assert self._estimator is not None, "activate follows configure"
+        """Subscribe and start working, as soon as there is an engine."""
+        assert self._loader is not None, "activate follows configure"
+        if self._loader.done and self._estimator is None:
+            self._take_engine(self._loader)
         self._infos = CameraInfoBuffer()
         self.health.camera_warning = ""
-        topic: str = self.resolve_topic_name("image")
-        # a remap of `image` does not move `image/compressed` by itself
-        compressed = self.current_parameters().image_transport == "compressed"
-        self._image_kind = CompressedImage if compressed else Image
-        self._image_topic = f"{topic}/compressed" if compressed else topic
-        self._subscribe()
-        self._worker = FrameWorker(self._estimator, self._frames, self._infos, self, self.health)
+        self._camera = CameraSubscriptions(
+            self,
+            compressed=self.current_parameters().image_transport == "compressed",
+            on_image=self._on_image,
+            on_info=self._infos.add,
+        )
+        if self._estimator is not None:
+            self._start_worker()
         return super().on_activate(state)
 
     @_reporting
@@ -137,20 +169,21 @@ class DepthNode(LifecycleNode):
 
     @_reporting
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Free the model and the publishers."""
+        """Free the model and the publishers; an engine still being built is given up."""
         self._free()
         return super().on_cleanup(state)
 
     @_reporting
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything."""
-        self.stop()
-        self._free()
+        self.free()
         return super().on_shutdown(state)
 
     def stop(self) -> None:
         """Unsubscribe and end the worker thread; harmless when there is none."""
-        self._unsubscribe()
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
@@ -158,64 +191,14 @@ class DepthNode(LifecycleNode):
     def _free(self) -> None:
         while self._outputs:
             self.destroy_lifecycle_publisher(self._outputs.pop())
-        self._estimator = None
-        self.health.model = self.health.runtime = ""
-
-    # subscriptions
-
-    def _subscribe(self) -> None:
-        self._reliability = self._wanted_reliability()
-        self._image_subscription = self.create_subscription(
-            self._image_kind,
-            self._image_topic,
-            self._on_image,
-            QoSProfile(depth=1, reliability=self._reliability),
-            # reliability is ours to change: an override declared by rclpy would freeze it
-            qos_overriding_options=QoSOverridingOptions(
-                [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
-            ),
-        )
-        # small messages; best effort connects to every publisher
-        self._info_subscription = self.create_subscription(
-            CameraInfo,
-            "camera_info",
-            self._infos.add,
-            QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT),
-            qos_overriding_options=_OVERRIDES(),
-        )
-
-    def _unsubscribe(self) -> None:
-        for subscription in (self._image_subscription, self._info_subscription):
-            if subscription is not None:
-                self.destroy_subscription(subscription)
-        self._image_subscription = self._info_subscription = None
-
-    def _wanted_reliability(self) -> ReliabilityPolicy:
-        """What the user set, else reliable if all publishers are, else best effort.
-
-        Best effort connects to every publisher. While there is none, nothing changes.
-        """
-        override = f"qos_overrides.{self._image_topic}.subscription.reliability"
-        if not self.has_parameter(override):
-            about = "reliability of the image subscription, empty: as the publishers offer"
-            self.declare_parameter(
-                override, "", ParameterDescriptor(description=about, read_only=True)
-            )
-        chosen = self.get_parameter(override).value
-        if chosen:
-            names = [policy.name.lower() for policy in ReliabilityPolicy]
-            if chosen not in names:
-                raise ValueError(f"{override} is {chosen!r}, must be one of {', '.join(names)}")
-            return ReliabilityPolicy[chosen.upper()]
-        offers = self.get_publishers_info_by_topic(self._image_topic)
-        if not offers:
-            return self._reliability
-        reliable = [o.qos_profile.reliability == ReliabilityPolicy.RELIABLE for o in offers]
-        return ReliabilityPolicy.RELIABLE if all(reliable) else ReliabilityPolicy.BEST_EFFORT
+        if self._loader is not None:
+            self._loader.cancel()
+        self._loader = self._estimator = self.health.engine = None
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         self.health.count_received()
-        self._frames.put(Received(message))
+        if self._worker is not None:
+            self._frames.put(Received(message))
 
     # what the worker needs
 
@@ -262,13 +245,21 @@ class DepthNode(LifecycleNode):
             f"{text}\n{traceback.format_exc()}", throttle_duration_sec=_WARN_PERIOD
         )
 
+    def must_end(self) -> bool:
+        """Whether the GPU was lost and a fresh process is wanted for that."""
+        lost = self._loader is not None and self._loader.lost_gpu
+        return lost and self.current_parameters().exit_on_gpu_fault
+
+    def free(self) -> None:
+        """Stop working and free everything, in whatever state the node is."""
+        self.stop()
+        self._free()
+
     # once a second
 
     def _each_second(self) -> None:
-        active = self._image_subscription is not None
-        if active and self._wanted_reliability() != self._reliability:
-            self._unsubscribe()
-            self._subscribe()
+        if self._camera is not None:
+            self._camera.follow_publishers()
         status = self.health.status(
             f"{self.get_name()}: depth",
             self.get_fully_qualified_name(),
@@ -288,7 +279,7 @@ def main(args: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: ending.set())
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
-    node = None
+    node, status = None, 0
     try:
         node = DepthNode()
         if node.current_parameters().autostart:
@@ -296,18 +287,25 @@ def main(args: list[str] | None = None) -> int:
             if configured == TransitionCallbackReturn.SUCCESS and not ending.is_set():
                 node.trigger_activate()
         executor.add_node(node)
-        while not ending.is_set():
+        while not ending.is_set() and status == 0:
             executor.spin_once(timeout_sec=_SIGNAL_LATENCY)
+            if node.must_end():
+                node.get_logger().fatal("the GPU is lost: ending to be started anew")
+                status = _GPU_LOST
     except (ParameterException, ValueError) as error:
         print(f"depth_node: {error}", file=sys.stderr)
-        return 1
+        status = 1
     finally:
         if node is not None:
-            node.stop()
+            node.free()
             executor.remove_node(node)
             node.destroy_node()
         rclpy.shutdown()
-    return 0
+    if remembered_fault():
+        sys.stdout.flush()
+        # an orderly end would free what is on the lost GPU, which can hang or abort
+        os._exit(status)
+    return status
 
 
 if __name__ == "__main__":

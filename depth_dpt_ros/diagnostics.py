@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from depth_dpt_ros.engine_loader import EngineLoader
+
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 _WINDOW = 100  # latencies remembered
 _RECENT = 10.0  # s for which a refused image makes the status a warning
@@ -21,8 +23,7 @@ _RECENT = 10.0  # s for which a refused image makes the status a warning
 class NodeHealth:
     """Counters and findings; written by the callbacks and the worker, read once a second."""
 
-    model: str = ""
-    runtime: str = ""
+    engine: EngineLoader | None = None  # while a model is configured
     received: int = 0
     answered: int = 0
     unheard: int = 0  # not worked on, since nobody subscribed
@@ -56,16 +57,20 @@ class NodeHealth:
         """Sum up as a diagnostic status, the worst finding in its message."""
         with self._lock:
             level, message = OK, state
+            engine_level, engine_message, engine_values = _about_engine(self.engine)
+            if engine_level == WARN:
+                level, message = engine_level, engine_message
             if time.monotonic() - self.last_refusal_time < _RECENT:
                 level, message = WARN, f"images refused, the last: {self.last_refusal}"
             if self.camera_warning:
                 level, message = WARN, self.camera_warning
+            if engine_level == ERROR:
+                level, message = engine_level, engine_message
             if self.failure:
                 level, message = ERROR, self.failure
             values: dict[str, Any] = {
                 "state": state,
-                "model": self.model,
-                "runtime": self.runtime,
+                **engine_values,
                 "images received": self.received,
                 "images answered": self.answered,
                 "images replaced by newer ones": replaced,
@@ -83,6 +88,28 @@ class NodeHealth:
             hardware_id=hardware_id,
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
         )
+
+
+def _about_engine(engine: EngineLoader | None) -> tuple[bytes, str, dict[str, str]]:
+    """Level, message and values: what runs the model, and why nothing faster does."""
+    values = {"model": "", "runtime": "", "precision": ""}
+    if engine is None:
+        return OK, "", values
+    values["model"] = str(engine.artifact.path)
+    state = engine.state
+    if state is None:
+        if engine.failure:
+            return ERROR, engine.failure, values
+        return WARN, f"nothing is published until the engine is ready: {engine.progress}", values
+    values |= {"model": str(state.model), "runtime": state.name, "precision": state.precision}
+    if state.check is not None:
+        values["engine check"] = state.check.verdict
+    values |= {f"not used ({i})": reason for i, reason in enumerate(state.reasons, 1)}
+    if state.gpu_fault:
+        return ERROR, f"{state.name} stands in for the GPU: {state.gpu_fault}", values
+    if state.fell_back:
+        return WARN, f"{state.name} stands in for TensorRT: {state.reasons[-1]}", values
+    return OK, "", values
 
 
 def as_array(status: DiagnosticStatus, stamp: Any) -> DiagnosticArray:

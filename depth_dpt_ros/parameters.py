@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -17,6 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from depth_dpt_core.colorize import COLOR_MAPS
+from depth_dpt_core.engines.choice import Runtime
 
 Value = bool | int | float | str
 _APPLIES = {
@@ -65,8 +66,10 @@ class ParameterSpec:
 PARAMETERS = (
     ParameterSpec("model", "builtin", "builtin, an ONNX file, or hf://owner/repo/file@revision",
                   applies="configure"),
-    ParameterSpec("runtime", "auto", "what runs the network", choices=("auto", "onnxruntime"),
+    ParameterSpec("runtime", "auto", "what runs the network", choices=get_args(Runtime),
                   applies="configure"),
+    ParameterSpec("exit_on_gpu_fault", False, "end when the GPU is lost while running, to be "
+                  "started anew, instead of going on on the CPU"),
     ParameterSpec("num_threads", 0, "CPU threads of one inference, 0 takes all cores",
                   low=0, high=256, applies="configure"),
     ParameterSpec("autostart", True, "configure and activate without being asked",
@@ -101,7 +104,8 @@ class NodeParameters:
     """The values at one moment; fields are the names of the table."""
 
     model: str
-    runtime: str
+    runtime: Any
+    exit_on_gpu_fault: bool
     num_threads: int
     autostart: bool
     image_transport: str

@@ -43,6 +43,7 @@ class RuntimeState:
         check: how a TensorRT engine was proven.
         reasons: why what would be faster does not run, one sentence each.
         gpu_fault: what happened to the GPU; empty while it is well.
+        fell_back: whether TensorRT is installed, wanted, and does not run the model.
     """
 
     name: str
@@ -51,6 +52,7 @@ class RuntimeState:
     check: CheckReport | None = None
     reasons: tuple[str, ...] = ()
     gpu_fault: str = ""
+    fell_back: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -61,6 +63,7 @@ class RuntimeState:
             "check": self.check and self.check.to_dict(),
             "reasons": list(self.reasons),
             "gpu_fault": self.gpu_fault,
+            "fell_back": self.fell_back,
         }
 
 
@@ -69,15 +72,18 @@ class ChosenEngine:
 
     Attributes:
         state: what runs now; another object after a fault.
+        lost_gpu: whether there was such a fault.
     """
 
     state: RuntimeState
+    lost_gpu: bool
 
     def __init__(
         self, engine: Engine, state: RuntimeState, fallback: Artifact, num_threads: int
     ) -> None:
         self._engine = engine
         self.state = state
+        self.lost_gpu = False
         self._fallback = fallback
         self._num_threads = num_threads
 
@@ -105,7 +111,9 @@ class ChosenEngine:
             self._fallback.spec.precision,
             reasons=(*self.state.reasons, fault),
             gpu_fault=fault,
+            fell_back=self.state.check is not None,
         )
+        self.lost_gpu = True
 
 
 def choose_engine(
@@ -137,7 +145,8 @@ def choose_engine(
     if runtime not in get_args(Runtime):
         raise ValueError(f"runtime is {runtime!r}, must be one of {', '.join(get_args(Runtime))}")
     reference, reasons = artifact, list[str]()
-    if runtime != "onnxruntime" and _tensorrt_is_there(reasons):
+    on_tensorrt = runtime != "onnxruntime" and _tensorrt_is_there(reasons)
+    if on_tensorrt:
         candidates = _by_precision(artifact, reasons)
         reference = candidates[-1]
         try:
@@ -158,6 +167,7 @@ def choose_engine(
         reference.spec.precision,
         reasons=tuple(reasons),
         gpu_fault=earlier,
+        fell_back=on_tensorrt,
     )
     return ChosenEngine(engine, state, reference, num_threads)
 

@@ -296,7 +296,9 @@ def test_cancelling_the_proof_keeps_the_engine(gpu, model):
     from depth_dpt_core.engines.tensorrt.errors import BuildCancelledError
 
     with pytest.raises(BuildCancelledError, match="proving"):
-        choose_engine(model, progress=lambda phase, share: phase != "proving" or share < 0.5)
+        choose_engine(
+            model, progress=lambda phase, share: phase != "proving the engine" or share < 0.5
+        )
     assert len(engines(gpu)) == 1
     assert choose_engine(model).state.check.passed
     assert gpu.trt.counts["build"] == 1

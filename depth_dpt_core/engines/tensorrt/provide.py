@@ -7,11 +7,12 @@ Importing this needs TensorRT and pycuda.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import platform
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,11 +22,12 @@ import tensorrt as trt
 from numpy.typing import NDArray
 
 from depth_dpt_core.artifact import Artifact
-from depth_dpt_core.engines import Progress
+from depth_dpt_core.engines import Engine, Progress
 from depth_dpt_core.engines.onnxruntime import OnnxRuntimeEngine
 from depth_dpt_core.engines.tensorrt.build import BuildSettings, build, check_version
 from depth_dpt_core.engines.tensorrt.cache import CacheKey, EngineCache
 from depth_dpt_core.engines.tensorrt.check import (
+    REPEATS,
     CheckReport,
     Frame,
     check,
@@ -98,6 +100,7 @@ class _Provider:
         self._key = engine_key(artifact, self._machine, self._settings)
 
     def provide(self, reference: Artifact, *, rebuild: bool) -> tuple[TensorRtEngine, CheckReport]:
+        self._go_on("looking for an engine", 0.0)
         with self._cache.only_one(self._key, lambda: not self._go_on("waiting", 0.0)):
             if rebuild:
                 self._cache.forgive(self._key)
@@ -128,7 +131,11 @@ class _Provider:
         timings = self._cache.read(timing_key) or b""
         path = self._artifact.path
         _log.info("building a TensorRT engine of %s, which takes minutes", path)
-        built = self._thread.call(lambda _: build(path, self._settings, timings, self._go_on))
+
+        def progress(_phase: str, share: float) -> bool:
+            return self._go_on("building the engine", share)
+
+        built = self._thread.call(lambda _: build(path, self._settings, timings, progress))
         self._cache.write(self._key, built.plan)
         if built.timing_cache:
             self._cache.write(timing_key, built.timing_cache)
@@ -138,7 +145,8 @@ class _Provider:
         frames = check_frames()
         expected = self._expected(reference, frames)
         name = f"onnxruntime {onnxruntime.__version__} (CPU, {reference.spec.precision})"
-        return check(engine, self._artifact.spec, frames, expected, reference=name)
+        watched = _Watched(engine, self._proving(len(frames) * REPEATS))
+        return check(watched, self._artifact.spec, frames, expected, reference=name)
 
     def _expected(self, reference: Artifact, frames: Sequence[Frame]) -> NDArray[np.float32]:
         """The reference's answers [F,H,W], kept: on a small CPU they take longer than the rest."""
@@ -159,16 +167,21 @@ class _Provider:
         if content is not None:
             return np.frombuffer(content, np.float32).reshape(shape)
         engine = OnnxRuntimeEngine(reference, cpu_only=True)
-        answers = reference_answers(engine, spec, self._watched(frames))
+        watched = _Watched(engine, self._proving(len(frames)))
+        answers = reference_answers(watched, spec, frames)
         self._cache.write(key, answers.tobytes())
         return answers
 
-    def _watched(self, frames: Sequence[Frame]) -> Iterator[Frame]:
-        for index, frame in enumerate(frames):
-            if not self._go_on("proving", index / len(frames)):
+    def _proving(self, steps: int) -> Callable[[], None]:
+        """What to call before each of the steps."""
+        numbers = itertools.count()
+
+        def step() -> None:
+            if not self._go_on("proving the engine", next(numbers) / steps):
                 path = self._artifact.path
                 raise BuildCancelledError(f"proving the engine of {path} was cancelled")
-            yield frame
+
+        return step
 
     def _go_on(self, phase: str, share: float) -> bool:
         now = time.monotonic()
@@ -176,6 +189,22 @@ class _Provider:
             self._logged = now
             _log.info("%s: %s, %.0f %%", self._artifact.path.name, phase, 100 * share)
         return not self.stop.is_set() and self._progress(phase, share)
+
+
+class _Watched:
+    """An `Engine` that says so before each frame."""
+
+    def __init__(self, engine: Engine, before: Callable[[], None]) -> None:
+        self._engine = engine
+        self._before = before
+
+    @property
+    def name(self) -> str:
+        return self._engine.name
+
+    def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
+        self._before()
+        return self._engine.infer(tensor)
 
 
 def machine_fields(gpu: GpuIdentity) -> dict[str, Any]:

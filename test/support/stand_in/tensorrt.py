@@ -203,6 +203,7 @@ def _report_progress(monitor):
 
 
 def _step(monitor, phase, step):
+    time.sleep(faults.get("step_seconds", 0))
     try:
         return monitor.step_complete(phase, step)
     except Exception as error:  # noqa: BLE001 - as the bindings do
@@ -280,7 +281,7 @@ class _Context:
     def execute_async_v3(self, stream_handle):
         counts["execute"] += 1
         assert stream_handle == 4711
-        if faults.get("execute"):
+        if faults.get("execute") or counts["execute"] >= faults.get("execute_from", np.inf):
             _say(self.engine.logger, "Error Code 1: Cuda Runtime (an illegal memory access)")
             return False
         (name,) = (n for n, t in self.engine.tensors.items() if t[0] == TensorIOMode.INPUT)

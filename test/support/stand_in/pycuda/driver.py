@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """pycuda.driver in host memory, as strict about threads and contexts as the real one.
 
-What the real one would crash or leak on is noted in `violations`.
+What the real one would crash or leak on is noted in `violations`. The file STAND_IN_LOG gets a
+line for each thing freed and each violation, with the thread's name.
 """
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 
 import numpy as np
 
@@ -39,7 +42,7 @@ def reset():
 class _Stack(list):
     def __del__(self):
         if self:
-            violations.append("a thread ended with its context pushed: the real one aborts")
+            _violation("a thread ended with its context pushed: the real one aborts")
 
 
 def _call(name):
@@ -52,8 +55,20 @@ def _call(name):
 
 def _freed(what):
     calls.append(f"free {what}")
+    _write(f"free {what}")
     if not getattr(_local, "stack", None):
-        violations.append(f"{what} freed without an active context: the real one leaks it")
+        _violation(f"{what} freed without an active context: the real one leaks it")
+
+
+def _violation(text):
+    violations.append(text)
+    _write(f"violation: {text}")
+
+
+def _write(text):
+    if log := os.environ.get("STAND_IN_LOG"):
+        with Path(log).open("a") as file:
+            file.write(f"{threading.current_thread().name}: {text}\n")
 
 
 class Context:
@@ -65,6 +80,7 @@ class Context:
     @staticmethod
     def pop():
         _call("pop")
+        _write("pop")
         _local.stack.pop()
 
 
