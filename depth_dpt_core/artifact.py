@@ -291,6 +291,12 @@ def _from_hub(model: str) -> Artifact:
             # without it, `read` says what is missing
             with contextlib.suppress(EntryNotFoundError):
                 hf_hub_download(repo, str(Path(file).with_suffix(".yaml")), revision=revision)
+        artifact = read(path)
+        if artifact.spec.sibling is not None:
+            # without it, the runtime that wants it says what is missing
+            with contextlib.suppress(EntryNotFoundError, LocalEntryNotFoundError):
+                beside = Path(file).with_name(artifact.spec.sibling)
+                hf_hub_download(repo, str(beside), revision=revision)
     except ArtifactError:
         raise
     except RepositoryNotFoundError as error:
@@ -303,4 +309,4 @@ def _from_hub(model: str) -> Artifact:
         raise ArtifactError(f"{model}: {repo} has no file {file!r} there") from error
     except failures as error:
         raise ArtifactError(f"{model}: {' '.join(str(error).split())}") from error
-    return read(path)
+    return artifact

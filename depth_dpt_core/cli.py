@@ -96,6 +96,11 @@ def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     source.add_argument("--checkpoint", type=Path, help="of these weights; needs no --config")
     export.add_argument("--out", type=Path, help="with --checkpoint: ONNX file")
     export.add_argument("--batch", type=int, help="with --checkpoint: images per inference (1)")
+    export.add_argument(
+        "--precision",
+        choices=("fp32", "fp16"),
+        help="with --checkpoint: fp16 writes OUT.fp16.onnx beside (fp32)",
+    )
     export.set_defaults(command=_export)
 
     push = commands.add_parser("push", help="publish the exported model on the Hugging Face Hub")
@@ -249,18 +254,25 @@ def _export(arguments: argparse.Namespace) -> None:
     from depth_dpt_core.config import load_config
     from depth_dpt_core.export.onnx import export
 
-    checkpoint, out, batch = arguments.checkpoint, arguments.out, arguments.batch
+    checkpoint, out = arguments.checkpoint, arguments.out
+    given = {name: getattr(arguments, name) for name in ("batch", "precision")}
+    options = {name: value for name, value in given.items() if value is not None}
     if checkpoint is None:
-        if out is not None or batch is not None:
-            raise ValueError("--out and --batch go with --checkpoint; else --config has them")
+        if out is not None or options:
+            raise ValueError(
+                "--out, --batch and --precision go with --checkpoint; else --config has them"
+            )
         config = load_config(arguments.config)
-        checkpoint, out, batch = config.champion, Path(config.export.file), config.export.batch
+        checkpoint, out = config.champion, Path(config.export.file)
+        options = {"batch": config.export.batch, "precision": config.export.precision}
         if not checkpoint.exists():
             raise ValueError(f"{checkpoint}: no champion yet, run depth-dpt promote first")
     elif out is None:
         raise ValueError("--checkpoint needs --out")
-    artifact = export(checkpoint, out, batch=1 if batch is None else batch)
-    print(f"wrote {artifact.path} ({artifact.path.stat().st_size / 1e6:.1f} MB), verified")
+    artifact = export(checkpoint, out, **options)
+    sibling = artifact.spec.sibling
+    for path in (artifact.path, *([artifact.path.with_name(sibling)] if sibling else [])):
+        print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB), verified")
 
 
 def _bench(arguments: argparse.Namespace) -> None:

@@ -208,6 +208,7 @@ class ExportConfig:
 
     file: str = "models/depth_dpt.onnx"
     batch: int = 1  # images per inference, fixed
+    precision: Literal["fp32", "fp16"] = "fp32"  # fp16: another file in it beside, for TensorRT
     repository: str = ""  # OWNER/NAME on the Hugging Face Hub
     private: bool = True
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -13,6 +15,8 @@ import torch
 
 from depth_dpt_core.artifact import METADATA_KEY, Artifact, ModelSpec
 from depth_dpt_core.engines.onnxruntime import OnnxRuntimeEngine
+from depth_dpt_core.engines.tensorrt.check import check, check_frames, reference_answers
+from depth_dpt_core.export.half import largest_activation, to_half
 from depth_dpt_core.files import replacing
 from depth_dpt_core.frames import street_frames
 from depth_dpt_core.locking import only_one_at
@@ -23,14 +27,21 @@ from depth_dpt_core.preprocess import Geometry
 
 OPSET = 18
 MAX_RELATIVE_ERROR = 1e-3
+# A tenth of fp16's largest number, 65504: other pictures, and kernels that sum in another order,
+# must not overflow either.
+MAX_ACTIVATION = 6550.0
 
 
 class ExportError(RuntimeError):
     """No file was made that answers like the model; says why."""
 
 
-def export(checkpoint: Path, out: Path, *, batch: int = 1) -> Artifact:
+def export(
+    checkpoint: Path, out: Path, *, batch: int = 1, precision: Literal["fp32", "fp16"] = "fp32"
+) -> Artifact:
     """Export a checkpoint and verify it against torch on packaged street frames.
+
+    With fp16, NAME.fp16.onnx is written beside the fp32 file NAME.onnx, and each names the other.
 
     The same checkpoint gives the same bytes, whenever and wherever it is exported with the same
     version of torch.
@@ -39,17 +50,21 @@ def export(checkpoint: Path, out: Path, *, batch: int = 1) -> Artifact:
         checkpoint: weights written by the trainer.
         out: the ONNX file; appears only if it is verified.
         batch: images per inference, fixed in the file.
+        precision: the least there is to be.
 
     Raises:
         BusyError: another process writes this file.
         CheckpointError: the checkpoint cannot be used.
-        ExportError: the answers differ by more than 1e-3, and no file is left; or `batch` is not
-            positive.
+        ExportError: the answers differ by more than 1e-3, or in fp16 by more than an engine's may,
+            and no file is left; or `batch` is not positive, or not 1 with fp16.
     """
     if batch < 1:
         raise ExportError(f"a batch has at least 1 image, got {batch}")
+    if precision == "fp16" and batch > 1:
+        raise ExportError(f"an fp16 file takes one image at a time, batch must be 1, got {batch}")
     model, record = load_model(checkpoint)
-    spec = record.model_spec()
+    beside = out.with_name(f"{out.stem}.fp16{out.suffix}")
+    spec = replace(record.model_spec(), sibling=beside.name if precision == "fp16" else None)
     with only_one_at(out), replacing(out) as temporary:
         print(f"exporting {checkpoint}", flush=True)
         write_onnx(model, spec, temporary, batch=batch)
@@ -60,6 +75,11 @@ def export(checkpoint: Path, out: Path, *, batch: int = 1) -> Artifact:
                 f"{out}: differs from the model by {error:.2g} at worst "
                 f"(limit {MAX_RELATIVE_ERROR:g}); nothing was written"
             )
+        if precision == "fp16":
+            with replacing(beside) as temporary_half:
+                half_spec = replace(spec, precision="fp16", sibling=out.name)
+                print("rounding to fp16 and comparing again", flush=True)
+                _write_half(Artifact(temporary, spec), Artifact(temporary_half, half_spec), beside)
     return Artifact(out, spec)
 
 
@@ -82,6 +102,27 @@ def write_onnx(model: DPT, spec: ModelSpec, path: Path, *, batch: int) -> None:
             verbose=False,
         )
     _describe(path, spec)
+
+
+def _write_half(full: Artifact, half: Artifact, name: Path) -> None:
+    """Write the fp16 file of an fp32 one if it answers as an engine must, see `check`."""
+    model = onnx.load(full.path)
+    rounded = to_half(model)
+    tensor, largest = largest_activation(model, rounded, full.spec)
+    if not largest <= MAX_ACTIVATION:
+        raise ExportError(
+            f"{name}: {tensor} comes to {largest:.3g} on the frames of the proof, too close to "
+            f"what fp16 can hold (limit {MAX_ACTIVATION:g}); nothing was written, export fp32"
+        )
+    onnx.helper.set_model_props(rounded, {METADATA_KEY: half.spec.to_json()})
+    onnx.save(rounded, half.path)
+    frames = check_frames()
+    expected = reference_answers(OnnxRuntimeEngine(full, cpu_only=True), full.spec, frames)
+    engine = OnnxRuntimeEngine(half, cpu_only=True)
+    report = check(engine, half.spec, frames, expected, reference="the fp32 file")
+    if not report.passed:
+        raise ExportError(f"{name}: {report.verdict}; nothing was written")
+    print(f"in fp16: {report.verdict}; largest activation {largest:.0f}")
 
 
 def _describe(path: Path, spec: ModelSpec) -> None:

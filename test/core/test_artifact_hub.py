@@ -3,18 +3,22 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 from hub_server import HubServer
 from tiny_models import describe, process_environment, python, write_own, write_third_party
 
-from depth_dpt_core.artifact import ModelSpec
+from depth_dpt_core.artifact import ModelSpec, read
 
 pytest.importorskip("huggingface_hub")
 pytestmark = pytest.mark.slow
 
 SPEC = ModelSpec(width=8, height=4, encoder="from the hub")
 # one process resolves all models it is given: the Hub's settings are read at import
+PAIR = ModelSpec(width=8, height=4, sibling="pair.fp16.onnx")
+HALF = ModelSpec(width=8, height=4, precision="fp16", sibling="pair.onnx")
+LONE = ModelSpec(width=8, height=4, sibling="../own.onnx")
 SCRIPT = """
 import json, sys
 from depth_dpt_core.artifact import ArtifactError, resolve
@@ -39,6 +43,9 @@ def hub(tmp_path):
             "own.onnx": own.read_bytes(),
             "onnx/third.onnx": third.read_bytes(),
             "onnx/third.yaml": beside.read_bytes(),
+            "pair/pair.onnx": write_own(made / "pair.onnx", PAIR).read_bytes(),
+            "pair/pair.fp16.onnx": write_own(made / "pair.fp16.onnx", HALF).read_bytes(),
+            "lone.onnx": write_own(made / "lone.onnx", LONE).read_bytes(),
             "bare.onnx": third.read_bytes(),
             "README.onnx": b"Not a model.",
         })  # fmt: skip
@@ -80,6 +87,13 @@ def test_downloads_once_and_then_needs_no_hub(hub, resolve_all):
     assert resolve_all(*models, HF_HUB_OFFLINE="1") == online
     (missing,) = resolve_all("hf://owner/repo/bare.onnx", HF_HUB_OFFLINE="1")
     assert missing["error"].endswith("not in the cache, and the Hub cannot be reached")
+
+
+def test_the_other_precision_comes_along(resolve_all):
+    found, astray = resolve_all("hf://owner/repo/pair/pair.onnx", "hf://owner/repo/lone.onnx")
+    path = Path(found["path"])
+    assert read(path.with_name("pair.fp16.onnx")).spec == HALF
+    assert "../own.onnx" in astray["error"]
 
 
 def test_what_the_hub_does_not_have_is_one_clear_line(resolve_all):

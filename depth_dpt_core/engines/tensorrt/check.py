@@ -203,12 +203,19 @@ def check(
     return CheckReport(engine.name, reference, known, tuple(results))
 
 
-def _answer(engine: Engine, spec: ModelSpec, frame: Frame) -> NDArray[np.float32]:
-    height, width = frame.image.shape[:2]
+def network_input(
+    spec: ModelSpec, image: NDArray[np.uint8]
+) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """A picture [H,W,3] as a network takes it, batch of one."""
+    height, width = image.shape[:2]
     stretch = spec.aspect == "stretch"
     geometry = Geometry.fit((width, height), (spec.width, spec.height), stretch=stretch)
-    tensor = to_tensor(geometry.to_network(frame.image), spec.input)
-    return engine.infer(tensor).reshape(spec.height, spec.width)
+    return to_tensor(geometry.to_network(image), spec.input)
+
+
+def _answer(engine: Engine, spec: ModelSpec, frame: Frame) -> NDArray[np.float32]:
+    answer = engine.infer(network_input(spec, frame.image))
+    return answer.reshape(spec.height, spec.width)
 
 
 def _compare(
