@@ -108,7 +108,13 @@ def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     push.set_defaults(command=_push)
 
     bench = commands.add_parser("bench", help="measure speed against named baselines")
-    bench.add_argument("what", choices=("preprocess", "synth"))
+    bench.add_argument("what", choices=("preprocess", "synth", "latency"))
+    measured = bench.add_mutually_exclusive_group()
+    measured.add_argument(
+        "--model",
+        help="of latency: builtin, an ONNX or safetensors file, or hf://owner/repo/file@revision",
+    )
+    measured.add_argument("--encoder", help="of latency: any of timm's, with random weights")
     bench.add_argument("--json", type=Path, help="also write the numbers to this file")
     bench.set_defaults(command=_bench)
 
@@ -282,7 +288,12 @@ def _bench(arguments: argparse.Namespace) -> None:
 
     from depth_dpt_core.files import write_atomically
 
-    result = importlib.import_module(f"depth_dpt_core.benchmarks.{arguments.what}").benchmark()
+    chosen = {name: getattr(arguments, name) for name in ("model", "encoder")}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    if chosen and arguments.what != "latency":
+        raise ValueError(f"--{next(iter(chosen))} goes with latency, not with {arguments.what}")
+    module = importlib.import_module(f"depth_dpt_core.benchmarks.{arguments.what}")
+    result = module.benchmark(**chosen)
     print(result.table())
     if arguments.json:
         write_atomically(arguments.json, json.dumps(asdict(result), indent=1).encode())

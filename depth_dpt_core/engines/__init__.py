@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +12,15 @@ from numpy.typing import NDArray
 
 # told what is being done and the share of it that is done (0 to 1); answers whether to go on
 Progress = Callable[[str, float], bool]
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Where the time of one inference went on the GPU, milliseconds."""
+
+    upload: float
+    network: float
+    download: float
 
 
 class Engine(Protocol):

@@ -77,9 +77,11 @@ def export(
             )
         if precision == "fp16":
             with replacing(beside) as temporary_half:
-                half_spec = replace(spec, precision="fp16", sibling=out.name)
                 print("rounding to fp16 and comparing again", flush=True)
-                _write_half(Artifact(temporary, spec), Artifact(temporary_half, half_spec), beside)
+                full = Artifact(temporary, spec)
+                half = Artifact(temporary_half, replace(spec, precision="fp16", sibling=out.name))
+                write_half(full, half)
+                print(f"in fp16 {verify_half(full, half)}")
     return Artifact(out, spec)
 
 
@@ -104,25 +106,32 @@ def write_onnx(model: DPT, spec: ModelSpec, path: Path, *, batch: int) -> None:
     _describe(path, spec)
 
 
-def _write_half(full: Artifact, half: Artifact, name: Path) -> None:
-    """Write the fp16 file of an fp32 one if it answers as an engine must, see `check`."""
-    model = onnx.load(full.path)
-    rounded = to_half(model)
-    tensor, largest = largest_activation(model, rounded, full.spec)
+def write_half(full: Artifact, half: Artifact) -> None:
+    """Write the fp16 file of an fp32 one, with its own description."""
+    model = to_half(onnx.load(full.path))
+    onnx.helper.set_model_props(model, {METADATA_KEY: half.spec.to_json()})
+    onnx.save(model, half.path)
+
+
+def verify_half(full: Artifact, half: Artifact) -> str:
+    """Hold an fp16 file to what an engine is held to; returns the outcome in words.
+
+    Raises:
+        ExportError: it answers unlike the fp32 file, or its numbers come near to fp16's largest.
+    """
+    tensor, largest = largest_activation(onnx.load(full.path), onnx.load(half.path), full.spec)
     if not largest <= MAX_ACTIVATION:
         raise ExportError(
-            f"{name}: {tensor} comes to {largest:.3g} on the frames of the proof, too close to "
-            f"what fp16 can hold (limit {MAX_ACTIVATION:g}); nothing was written, export fp32"
+            f"{full.spec.sibling}: {tensor} comes to {largest:.3g} on the frames of the proof, "
+            f"too close to what fp16 can hold (limit {MAX_ACTIVATION:g}); export fp32"
         )
-    onnx.helper.set_model_props(rounded, {METADATA_KEY: half.spec.to_json()})
-    onnx.save(rounded, half.path)
     frames = check_frames()
     expected = reference_answers(OnnxRuntimeEngine(full, cpu_only=True), full.spec, frames)
     engine = OnnxRuntimeEngine(half, cpu_only=True)
     report = check(engine, half.spec, frames, expected, reference="the fp32 file")
     if not report.passed:
-        raise ExportError(f"{name}: {report.verdict}; nothing was written")
-    print(f"in fp16: {report.verdict}; largest activation {largest:.0f}")
+        raise ExportError(f"{full.spec.sibling}: {report.verdict}; export fp32")
+    return f"{report.verdict}; largest activation {largest:.3g}"
 
 
 def _describe(path: Path, spec: ModelSpec) -> None:

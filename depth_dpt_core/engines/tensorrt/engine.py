@@ -8,9 +8,10 @@ import tensorrt as trt
 from numpy.typing import NDArray
 
 from depth_dpt_core.artifact import ModelSpec
+from depth_dpt_core.engines import StageTimes
 from depth_dpt_core.engines.tensorrt.cuda import GpuIdentity
 from depth_dpt_core.engines.tensorrt.gpu_thread import GpuThread, Workplace
-from depth_dpt_core.engines.tensorrt.loaded import LoadedEngine, StageTimes
+from depth_dpt_core.engines.tensorrt.loaded import LoadedEngine
 
 
 class TensorRtEngine:

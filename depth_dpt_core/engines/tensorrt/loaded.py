@@ -7,26 +7,17 @@ Importing this needs TensorRT.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import tensorrt as trt
 from numpy.typing import NDArray
 
 from depth_dpt_core.artifact import ModelSpec
+from depth_dpt_core.engines import StageTimes
 from depth_dpt_core.engines.faults import GpuFault
 from depth_dpt_core.engines.tensorrt.cuda import Gpu
 from depth_dpt_core.engines.tensorrt.errors import EngineError
 from depth_dpt_core.engines.tensorrt.logger import process_logger
-
-
-@dataclass(frozen=True)
-class StageTimes:
-    """Where the time of one inference went on the GPU, milliseconds."""
-
-    upload: float
-    network: float
-    download: float
 
 
 class LoadedEngine:
