@@ -15,6 +15,8 @@ from depth_dpt_ros.transport import large_image_settings
 
 SHARE = Path(get_package_share_directory("depth_dpt_ros"))
 
+_RESPAWN_DELAY = 2.0  # s; a lost GPU needs a moment
+
 ARGUMENTS = (
     DeclareLaunchArgument("image", default_value="image", description="camera image topic"),
     DeclareLaunchArgument(
@@ -46,6 +48,12 @@ ARGUMENTS = (
         default_value="",
         choices=["", "true", "false", "True", "False"],
         description="take the time from /clock; empty: see params_file, else false",
+    ),
+    DeclareLaunchArgument(
+        "respawn",
+        default_value="false",
+        choices=["true", "false"],
+        description="start the node anew when it ends, as with exit_on_gpu_fault",
     ),
     DeclareLaunchArgument("log_level", default_value="info", description="the node's log level"),
 )
@@ -86,6 +94,8 @@ def depth_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         # Fast DDS loses large images by default; a setting of the user's own is kept
         additional_env=large_image_settings(dict(os.environ)),
         output="screen",
+        respawn=LaunchConfiguration("respawn").perform(context) == "true",
+        respawn_delay=_RESPAWN_DELAY,
     )
     return [node]
 

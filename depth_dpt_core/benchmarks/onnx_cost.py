@@ -59,7 +59,8 @@ def _flops(node: NodeProto, shapes: Shapes) -> int:
 
 
 def _bytes_of(tensor: TensorProto) -> int:
-    return math.prod(tensor.dims) * _item_size(tensor.data_type)
+    total: int = math.prod(tensor.dims) * _item_size(tensor.data_type)
+    return total
 
 
 def _item_size(kind: int) -> int:
