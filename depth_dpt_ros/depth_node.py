@@ -32,6 +32,7 @@ from depth_dpt_core.estimator import DepthEstimator
 from depth_dpt_ros import parameters
 from depth_dpt_ros.camera_info import CameraInfoBuffer
 from depth_dpt_ros.camera_subscriptions import CameraSubscriptions
+from depth_dpt_ros.core_log import join_core_log
 from depth_dpt_ros.diagnostics import NodeHealth, as_array
 from depth_dpt_ros.engine_loader import EngineLoader
 from depth_dpt_ros.frame_worker import FrameWorker
@@ -282,6 +283,7 @@ def main(args: list[str] | None = None) -> int:
     node, status = None, 0
     try:
         node = DepthNode()
+        join_core_log(node.get_logger())
         if node.current_parameters().autostart:
             configured = node.trigger_configure()
             if configured == TransitionCallbackReturn.SUCCESS and not ending.is_set():

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_dpt_core.artifact import Artifact, ArtifactError, ModelSpec, read
-from depth_dpt_core.engines import Engine, Progress
+from depth_dpt_core.engines import Engine, Progress, StageTimes
 from depth_dpt_core.engines.faults import GpuFault, remember_fault, remembered_fault
 from depth_dpt_core.engines.onnxruntime import OnnxRuntimeEngine
 
@@ -91,6 +91,12 @@ class ChosenEngine:
     def name(self) -> str:
         """Runtime and device of what runs now."""
         return self._engine.name
+
+    @property
+    def times(self) -> StageTimes | None:
+        """Where the last inference spent its time on the GPU; None where it is not told."""
+        times: StageTimes | None = getattr(self._engine, "times", None)
+        return times
 
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Run one batch; a frame that the GPU fails on is answered by the CPU."""

@@ -75,38 +75,57 @@ def test_options_of_another_measurement_are_refused(capsys):
     assert "absent.onnx: no such model file" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("encoder", ["regnetx_002", "vit_tiny_patch16_224"])
-def test_torch_runs_the_same_network(encoder, monkeypatch):
+@pytest.fixture(scope="module", params=["regnetx_002", "vit_tiny_patch16_224"])
+def network(request):
     torch = pytest.importorskip("torch", reason="needs torch: pip install '.[train]'")
-    pytest.importorskip("timm")
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from depth_dpt_core.benchmarks.torch_latency import TorchLatencyEngine
+    pytest.importorskip("timm", reason="needs timm: pip install '.[train]'")
     from depth_dpt_core.config import DPTConfig
     from depth_dpt_core.model.dpt import DPT
 
-    monkeypatch.setattr(latency, "ROUNDS", 1)
-    monkeypatch.setattr(latency, "SECONDS", 0.0)
-    result = latency.benchmark(encoder=encoder)
-    assert result.speeds[1].way.startswith("torch ")
-    assert "(fp32, CPU)" in result.speeds[1].way
-    assert result.speeds[1].abs_rel < 1e-4
-    assert result.speeds[1].frames == 4
-    assert result.model == f"{encoder}, random weights"
-
-    # counted by torch itself
     torch.manual_seed(0)
-    model = DPT(DPTConfig(encoder)).eval()
-    frame = np.asarray(street_frames()[0])
+    return DPT(DPTConfig(request.param, 64, 96, 16)).eval()
+
+
+@pytest.fixture
+def checkpoint(network, tmp_path):
+    from depth_dpt_core.config import TrainingConfig
+    from depth_dpt_core.model.checkpoint import TrainingRecord, save_model
+
+    recipe = TrainingConfig(model=network.config).recipe()
+    path = tmp_path / "city.safetensors"
+    save_model(path, network, TrainingRecord("tiny", recipe, 0, {}, "", ""))
+    return path
+
+
+@pytest.mark.slow
+def test_torch_runs_the_same_network_whose_cost_it_counts_alike(network, checkpoint, quick):
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    result = latency.benchmark(str(checkpoint))
+    speed = result.speeds[1]
+    assert speed.way.startswith("torch ")
+    assert "(fp32, CPU)" in speed.way
+    assert speed.abs_rel < 1e-4
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.tensor(frame.transpose(2, 0, 1)[None] / 255.0, dtype=torch.float32))
+        network(torch.zeros(1, 3, 64, 96))
     assert result.cost.flops == pytest.approx(counter.get_total_flops(), rel=1e-3)
-    weights = sum(p.numel() for p in model.parameters())
+    weights = sum(p.numel() for p in network.parameters())
     assert result.cost.weight_bytes == pytest.approx(4 * weights, rel=0.05)
 
-    expected = TorchLatencyEngine(model, precision="fp32", device="cpu").infer(frame[None])
-    for precision in ("fp16", "bf16"):
-        engine = TorchLatencyEngine(model, precision=precision, device="cpu")
-        error = np.abs(engine.infer(frame[None]) / expected - 1)
-        assert 0 < error.mean() < {"fp16": 1e-3, "bf16": 1e-2}[precision]
+
+def test_torch_in_half_precision_answers_alike(network):
+    from depth_dpt_core.benchmarks.torch_latency import TorchLatencyEngine
+
+    frame = street_frames()[0][None, :64, :96]
+    expected = TorchLatencyEngine(network, precision="fp32", device="cpu").infer(frame)
+    for precision, limit in {"fp16": 1e-3, "bf16": 1e-2}.items():
+        engine = TorchLatencyEngine(network, precision=precision, device="cpu")
+        assert 0 < np.abs(engine.infer(frame) / expected - 1).mean() < limit
+
+
+def test_an_encoder_that_timm_does_not_have_is_one_clear_line(network, capsys):
+    assert main(["bench", "latency", "--encoder", "resnet_9000"]) == 1
+    error = capsys.readouterr().err
+    assert "encoder 'resnet_9000': timm" in error
+    assert error.count("\n") == 1

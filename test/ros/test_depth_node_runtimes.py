@@ -121,7 +121,7 @@ def test_an_engine_is_built_behind_the_node_and_nothing_is_published_before_it_i
         assert found["runtime"] == "tensorrt 10.3.0 (fp16, Stand-in GPU)"
         assert (found["precision"], Path(found["model"]).name) == ("fp16", "city.fp16.onnx")
         assert found["engine check"].startswith("passed, ")
-        assert "building a TensorRT engine" in node.log()
+        assert "[depth_node]: building a TensorRT engine" in node.log()
         assert node.stop() == 0
     with NodeProcess(domain, tmp_path / "log", model=model) as node:
         camera.wait_until_subscribed()
@@ -198,7 +198,7 @@ def test_a_gpu_lost_while_running_loses_no_frame_and_is_left_alone(
         camera.wait_until_subscribed()
         assert_right(camera)
         wait_for_level(camera, ERROR, "not used again in this process")
-        assert node.log().count("could not run") == 1
+        assert node.log().count("ONNX Runtime goes on, on the CPU") == 1
         assert node.stop() == 0
 
 
@@ -217,7 +217,9 @@ def test_a_process_that_lost_its_gpu_ends_and_the_next_one_has_it_again(
     tensorrt()
     with NodeProcess(domain, tmp_path / "log", **settings) as node:
         camera.wait_until_subscribed()
-        assert_right(camera)
+        for _ in range(3):  # the ended process may still be seen, and this one not yet heard
+            assert_right(camera)
+            camera.spin(0.5)
         assert values(wait_for_level(camera, OK))["runtime"].startswith("tensorrt")
         assert "building a TensorRT engine" not in node.log()
 
@@ -237,14 +239,14 @@ def test_a_gpu_that_fails_from_the_start_does_not_start_the_process_over_and_ove
 def test_cleanup_gives_up_a_build_and_frees_an_engine_on_its_own_thread(
     camera: Camera, domain: int, tmp_path: Path, model: str, tensorrt: Callable[..., None]
 ) -> None:
-    tensorrt(step_seconds=0.5)
+    tensorrt(step_seconds=1.0)  # of ten
     with NodeProcess(domain, tmp_path / "log", model=model, autostart=False) as node:
         camera.listen("depth")
-        begun = time.monotonic()
         camera.change_state(Transition.TRANSITION_CONFIGURE)
         wait_for_level(camera, WARN, "building the engine")
+        begun = time.monotonic()
         camera.change_state(Transition.TRANSITION_CLEANUP)
-        assert time.monotonic() - begun < 5  # building takes as long by itself
+        assert time.monotonic() - begun < 5
         assert engines(tmp_path) == []
         assert (tmp_path / "gpu.log").read_text().splitlines()[-1] == "gpu: pop"
         (tmp_path / "gpu.log").unlink()
