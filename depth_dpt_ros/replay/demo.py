@@ -109,6 +109,7 @@ def _running_node(
     """`depth_node` as its own process."""
     parameters = {
         "model": model,
+        "runtime": "onnxruntime",  # nobody waits for an engine to be built
         "image_transport": "compressed" if camera.compressed else "raw",
     }
     if camera.camera_info_topic is None:
