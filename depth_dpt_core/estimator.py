@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from depth_dpt_core.artifact import Artifact, ModelSpec, resolve
 from depth_dpt_core.camera import Intrinsics, focal_correction
-from depth_dpt_core.engines import Engine, Progress
+from depth_dpt_core.engines import Engine
 from depth_dpt_core.engines.choice import Runtime, choose_engine
 from depth_dpt_core.network_io import to_depth, to_tensor
 from depth_dpt_core.preprocess import Geometry
@@ -33,17 +33,15 @@ class DepthEstimator:
         *,
         num_threads: int = 0,
         runtime: Runtime = "onnxruntime",
-        progress: Progress | None = None,
     ) -> DepthEstimator:
         """Load a model (see `artifact.resolve`) on a runtime (see `choice.choose_engine`).
 
         Raises:
             ArtifactError: the model cannot be found or used, or takes several images at a time.
-            BuildCancelledError: `progress` stopped the building of a TensorRT engine.
             NoRuntimeError: the runtime that was asked for does not run it.
         """
         artifact = resolve(model) if isinstance(model, str) else model
-        engine = choose_engine(artifact, runtime, num_threads=num_threads, progress=progress)
+        engine = choose_engine(artifact, runtime, num_threads=num_threads)
         return cls(artifact.spec, engine)
 
     def warm_up(self) -> None:
