@@ -132,7 +132,7 @@ def render_frame(
 ) -> Frame:
     """Render colour and truth; `ego` [H,W] marks where the camera's own bonnet is seen."""
     depth = renderer.depth(view)
-    linear = renderer.color(view, rng)
+    linear = renderer.color(view)
     sky = np.isinf(depth)
     own = np.zeros(depth.shape, np.bool_) if ego is None else ego
     if ego is not None:
