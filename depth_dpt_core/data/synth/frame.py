@@ -91,7 +91,7 @@ def draw_view(
     best, clearance = None, -1.0
     for _ in range(_TRIES):
         view = _any_view(street, rng, ranges, width, height)
-        free = renderer.clearance(view)
+        free = 0.0 if renderer.is_enclosed(view) else renderer.clearance(view)
         if free > clearance:
             best, clearance = view, free
         if clearance > _MIN_CLEARANCE:

@@ -20,6 +20,7 @@ from depth_dpt_core.data.synth.surfaces.sky import sky
 SAMPLES = 2  # per pixel and direction
 _OCCLUSION_REACH = 2.5  # m
 _CELL = 4  # pixels, over which ambient occlusion is averaged
+_ENCLOSED = 3.5  # m; lorries are lower inside, bridges higher
 _NEAR = 0.02  # m, start of secondary rays off the surface
 
 
@@ -121,6 +122,13 @@ class Renderer:
             height=view.height // 8,
         )
         return float(self.depth(coarse).min())
+
+    def is_enclosed(self, view: View) -> bool:
+        """Whether the camera stands inside something: walls to both sides and a lid above."""
+        right = view.axes[:, 0]
+        directions = np.stack([right, -right, np.array([0, 1, 0])]).astype(np.float32)
+        distance = self._cast(view.position, directions)["tfar"]
+        return bool(distance.max() < _ENCLOSED)
 
     def color(self, view: View) -> Floats:
         """Linear colour [H,W,3] (1 = white surface in bright light), box-filtered."""
