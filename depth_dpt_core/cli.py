@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +41,16 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
     return 0
 
 
-def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add synth, the training commands, bench and predict."""
+def add_core_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    benchmarks: Mapping[str, str],
+) -> None:
+    """Add synth, the training commands, bench and predict.
+
+    Args:
+        commands: where to add them.
+        benchmarks: module of each benchmark that is not the core's, by name.
+    """
     synth = commands.add_parser("synth", help="render street scenes in the layout of Cityscapes")
     synth.add_argument("--out", type=Path, required=True, help="folder of the data set")
     synth.add_argument("--scenes", type=int, default=1000, help="streets; 18:1:1 train, val, test")
@@ -101,9 +109,11 @@ def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     push.set_defaults(command=_push)
 
     bench = commands.add_parser("bench", help="measure speed against named baselines")
-    bench.add_argument("what", choices=("preprocess", "synth"))
+    modules = {name: f"depth_dpt_core.benchmarks.{name}" for name in ("preprocess", "synth")}
+    modules |= benchmarks
+    bench.add_argument("what", choices=tuple(modules))
     bench.add_argument("--json", type=Path, help="also write the numbers to this file")
-    bench.set_defaults(command=_bench)
+    bench.set_defaults(command=_bench, modules=modules)
 
     predict = commands.add_parser("predict", help="depth of image files")
     predict.add_argument("images", type=Path, nargs="+", help="PNG or JPEG files, rectified")
@@ -266,7 +276,7 @@ def _bench(arguments: argparse.Namespace) -> None:
 
     from depth_dpt_core.files import write_atomically
 
-    result = importlib.import_module(f"depth_dpt_core.benchmarks.{arguments.what}").benchmark()
+    result = importlib.import_module(arguments.modules[arguments.what]).benchmark()
     print(result.table())
     if arguments.json:
         write_atomically(arguments.json, json.dumps(asdict(result), indent=1).encode())
