@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from depth_dpt_core.estimator import DepthEstimator
 from depth_dpt_core.evaluation.image_score import ImageScorer
 from depth_dpt_core.evaluation.statistics import flicker
-from depth_dpt_core.metrics import MAX_DEPTH, MIN_DEPTH
+from depth_dpt_core.metrics import MAX_DEPTH
 from depth_dpt_ros.replay.bag import Bag, BagError
 from depth_dpt_ros.replay.extremes import Extremes
 from depth_dpt_ros.replay.frame_work import Answer, FrameWork, Outcome
@@ -64,13 +64,11 @@ class BagResult:
         figures: as in the JSON file.
         summary: what they come from.
         extremes: pictures of some frames.
-        problem: why there are no metrics that could be trusted, else empty.
     """
 
     figures: dict[str, Any]
     summary: Summary
     extremes: Extremes
-    problem: str
 
 
 def evaluate_bag(
