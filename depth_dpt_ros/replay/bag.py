@@ -23,6 +23,7 @@ COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 IMAGES = ("sensor_msgs/msg/Image", COMPRESSED_IMAGE)
 
 SUFFIXES = (".mcap", ".db3", ".bag")
+_SQLITE = b"SQLite format 3\0"
 _DEPTH_ENCODINGS = frozenset({"32FC1", "64FC1", "16UC1"})
 _DEPTH_WORDS = frozenset({"depth", "disparity"})
 
@@ -58,6 +59,8 @@ class Bag:
     def __enter__(self) -> Self:
         files = _storage(self.path)
         humble = get_typestore(Stores.ROS2_HUMBLE)
+        for file in files:
+            _check_sqlite(file)
         try:
             self._reader = reader = AnyReader(files, default_typestore=humble)
             reader.open()
@@ -230,6 +233,21 @@ def _storage(path: Path) -> list[Path]:
         if files := sorted(path.glob(f"*{suffix}")):
             return files
     raise BagError(f"{path} is no bag: it has no metadata.yaml, and no .mcap, .db3 or .bag file")
+
+
+def _check_sqlite(path: Path) -> None:
+    """Raise BagError for database files that are cut short: SQLite reads zeros past the end."""
+    for file in path.glob("*.db3") if path.is_dir() else [path]:
+        with file.open("rb") as opened:
+            header = opened.read(100)
+        size = int.from_bytes(header[16:18], "big")
+        pages = int.from_bytes(header[28:32], "big")
+        # the count is good only if the last writer knew of it
+        if not header.startswith(_SQLITE) or header[24:28] != header[92:96]:
+            continue
+        whole, there = pages * (65536 if size == 1 else size), file.stat().st_size
+        if there < whole:
+            raise BagError(f"{file} is cut short: it has {there} bytes of {whole}")
 
 
 def _with_standard_types(store: Typestore, humble: Typestore) -> Typestore:

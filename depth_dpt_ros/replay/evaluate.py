@@ -22,6 +22,7 @@ from depth_dpt_core.evaluation.image_score import ImageScorer
 from depth_dpt_core.evaluation.statistics import flicker
 from depth_dpt_core.metrics import MAX_DEPTH
 from depth_dpt_ros.replay.bag import Bag, BagError
+from depth_dpt_ros.replay.bag_figures import bag_figures
 from depth_dpt_ros.replay.extremes import Extremes
 from depth_dpt_ros.replay.frame_work import Answer, FrameWork, Outcome
 from depth_dpt_ros.replay.matching import TOLERANCE_NS, Frame, Reading, iter_frames
@@ -99,7 +100,8 @@ def evaluate_bag(
         choice = choose(bag, settings.topics)
         folder.mkdir(parents=True)
         evaluation = _Evaluation(bag, choice, estimator, settings, overall)
-        with OutputBag(folder / "depth") as output, (folder / "frames.csv").open("w") as file:
+        table = folder / "frames.csv"
+        with OutputBag(folder / "depth") as output, table.open("w", newline="") as file:
             return evaluation.run(output, csv.writer(file), interrupted)
 
 
@@ -143,13 +145,24 @@ class _Evaluation:
                     bar.update()
             except BagError as error:
                 damage = str(error)
-        cut = interrupted.is_set() and self._index < self._expected
+        seconds = time.perf_counter() - began
         timing = {
-            "wall_s": time.perf_counter() - began,
+            "wall_s": seconds,
             "cpu_s": time.process_time() - cpu,
-            "images_per_s": self._index / max(time.perf_counter() - began, 1e-9),
+            "images_per_s": self._index / seconds,
         }
-        return self._result(damage, timing, cut=cut)
+        figures = bag_figures(
+            self._bag,
+            self._choice,
+            self._summary,
+            self._reading,
+            max_depth=self._settings.max_depth,
+            tolerance_ns=self._settings.tolerance_ns,
+            reasons=self._reasons,
+            damage=damage,
+            interrupted=interrupted.is_set(),
+        )
+        return BagResult({**figures, "timing": timing}, self._summary, self._extremes)
 
     def _outcomes(self, interrupted: Event) -> Iterator[Outcome]:
         """Yield what becomes of the frames, in order; also of those before a damage."""
@@ -218,66 +231,6 @@ class _Evaluation:
             return None
         return flicker(before[1].depth, answer.depth)
 
-    def _result(self, damage: str, timing: dict[str, float], *, cut: bool) -> BagResult:
-        camera, truth, reading = self._choice.camera, self._choice.truth, self._reading
-        summary = self._summary
-        notes = [*self._choice.notes, *_notes(reading)]
-        notes += [f"{count} images: {reason}" for reason, count in self._reasons.items()]
-        ended = "damaged" if damage else "interrupted" if cut else "whole"
-        read = summary.counts()["total"] + reading.damaged_images
-        if ended == "whole" and read != self._expected:
-            ended, damage = "damaged", (
-                f"{self._bag.path} says that it holds {self._expected} images on "
-                f"{camera.image_topic}, but {read} can be read"
-            )  # fmt: skip
-        content = summary.to_dict()
-        content["images"]["total"] += reading.damaged_images
-        content["images"]["invalid"] += reading.damaged_images
-        problem = damage or self._problem(content, cut=cut)
-        figures = {
-            "bag": str(self._bag.path),
-            "ended": ended,
-            "problem": problem or None,
-            "image_topic": camera.image_topic,
-            "camera_info_topic": camera.camera_info_topic,
-            "truth_topic": None if truth is None else truth.topic,
-            "truth_kind": None if truth is None else truth.kind,
-            "min_depth": MIN_DEPTH,
-            "max_depth": self._settings.max_depth,
-            "tolerance_s": self._settings.tolerance_ns / 1e9,
-            "duration_s": self._bag.duration_ns / 1e9,
-            "image_rate": _rate(reading, self._index),
-            **content,
-            "stamps": asdict(reading),
-            "notes": notes,
-            "timing": timing,
-        }
-        return BagResult(figures, summary, self._extremes, problem)
-
-    def _problem(self, content: dict[str, Any], *, cut: bool) -> str:
-        """Why a bag with truth that was read to its end has no metrics."""
-        truth, images = self._choice.truth, content["images"]
-        if truth is None or content["metrics"] is not None or (cut and not images["total"]):
-            return ""
-        path, reading = self._bag.path, self._reading
-        if not images["evaluated"]:
-            return f"{path}: none of the images can be used: {next(iter(self._reasons), '')}"
-        if not images["matched"]:
-            camera = self._choice.camera
-            spans = [
-                f"{_span(reading.first_image, reading.last_image)} of {camera.image_topic}",
-                f"{_span(reading.first_truth, reading.last_truth)} of {truth.topic}",
-            ]
-            return (
-                f"{path}: no image has truth that could be used "
-                f"({next(iter(self._reasons), '')}, {self._settings.tolerance_ns / 1e9:g} s); "
-                f"stamps run from {' and from '.join(spans)}: they should be of one clock"
-            )
-        return (
-            f"{path}: {truth.topic} has no valid depth between {MIN_DEPTH} and "
-            f"{self._settings.max_depth:g} m for any image"
-        )
-
 
 def _status(outcome: Outcome, *, with_truth: bool) -> tuple[Status, str]:
     if outcome.invalid:
@@ -291,28 +244,3 @@ def _status(outcome: Outcome, *, with_truth: bool) -> tuple[Status, str]:
     if outcome.score is None or not outcome.score.pixels:
         return "no_valid_truth", "no valid depth in its truth"
     return "scored", ""
-
-
-def _notes(reading: Reading) -> Iterator[str]:
-    for count, what in (
-        (reading.damaged_images, "images are no messages and count as invalid"),
-        (reading.damaged_truths, "messages of truth are none and were passed over"),
-        (reading.repeated_stamps, "images have the stamp of the one before: matched to no truth"),
-        (reading.backward_images, "image stamps are before that of the image before"),
-        (reading.backward_truths, "truth stamps are before that of the truth before"),
-    ):
-        if count:
-            yield f"{count} {what}"
-
-
-def _rate(reading: Reading, images: int) -> float | None:
-    first, last = reading.first_image, reading.last_image
-    if first is None or last is None or last <= first or images < 2:
-        return None
-    return (images - 1) / ((last - first) / 1e9)
-
-
-def _span(first: int | None, last: int | None) -> str:
-    if first is None or last is None:
-        return "none"
-    return f"{first / 1e9:.3f} to {last / 1e9:.3f} s"

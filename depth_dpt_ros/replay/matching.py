@@ -66,8 +66,8 @@ def iter_frames(
 
     An image takes the truth whose stamp is nearest to its own, and none if that is farther than
     the tolerance. It takes the CameraInfo of its stamp, else the latest before it, else the
-    first. Only messages that may still match are held. Nothing else may read from the bag in the
-    meantime.
+    first. Only messages that may still match are held, so that an image whose stamp goes back may
+    be left without truth. Nothing else may read from the bag in the meantime.
 
     Args:
         bag: an open bag.

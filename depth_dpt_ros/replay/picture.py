@@ -55,7 +55,8 @@ def side_by_side(
 def _error_colors(depth: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Signed relative error as colours [h',w',3]; grey where either is unknown."""
     here = cv2.resize(depth, truth.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    error = np.asarray(np.clip((here - truth) / truth / _LARGEST_ERROR, -1, 1))
+    with np.errstate(over="ignore"):  # truth that is next to 0
+        error = np.asarray(np.clip((here - truth) / truth / _LARGEST_ERROR, -1, 1))
     known = np.isfinite(error)
     share = np.where(known, error, 0)
     fade = 255 * (1 - np.abs(share))

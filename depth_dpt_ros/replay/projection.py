@@ -65,7 +65,7 @@ def visible_points(depth: Depth) -> Depth:
         for down, right in corners
     )
     hidden = np.asarray(nearer) >= _HIDING
-    visible = depth.copy()
+    visible: Depth = depth.copy()
     visible[row[hidden], column[hidden]] = np.nan
     return visible
 
