@@ -100,8 +100,8 @@ class ImageScorer:
     ) -> ImageScore:
         g = truth[rows, columns].astype(np.float64)
         p = np.where(np.isfinite(answers), answers, np.nan).astype(np.float64)
-        answered = np.isfinite(p)
-        ratio = float(np.median(g[answered] / p[answered])) if answered.any() else None
+        answered, positive = np.isfinite(p), p > 0
+        ratio = float(np.median(g[positive] / p[positive])) if positive.any() else None
         clipped = clip_depth(p, MIN_DEPTH, self.max_depth)
         height, width = truth.shape
         region = rows * len(_ROWS) // height * len(_COLUMNS) + columns * len(_COLUMNS) // width

@@ -141,7 +141,10 @@ class _Run:
     def content(self, model: str) -> dict[str, Any]:
         """All figures, as the JSON file holds them."""
         overall: dict[str, Any] = {"bag": "all bags", **self.overall.to_dict()}
-        overall.pop("by_time", None)  # bags have no time in common
+        if len(self.figures) > 1 and overall["metrics"] is not None:
+            # bags have no time in common
+            del overall["by_time"]
+            overall["scale"] |= {"drift": None, "drift_per_minute": None}
         overall["max_depth"] = self._settings.max_depth
         if len(self.figures) > 1 and overall["metrics"] is not None:
             print(report.text(overall))

@@ -53,7 +53,7 @@ def bag_figures(
             "can be read"
         )
     problem = damage
-    if truth is not None and content["metrics"] is None and ended == "whole":
+    if ended == "whole" and content["metrics"] is None:
         problem = _why_no_metrics(bag, choice, reading, content["images"], reasons, tolerance_ns)
     return {
         "bag": str(bag.path),
@@ -86,11 +86,14 @@ def _why_no_metrics(
     reasons: Mapping[str, int],
     tolerance_ns: int,
 ) -> str:
-    assert choice.truth is not None
-    camera, truth = choice.camera.image_topic, choice.truth.topic
+    """Say what is wrong; nothing is where images could be used and there is no truth."""
+    camera = choice.camera.image_topic
     reason = max(reasons, key=lambda each: reasons[each], default="nothing could be read")
     if not images["evaluated"]:
         return f"{bag.path}: none of the images of {camera} can be used: {reason}"
+    if choice.truth is None:
+        return ""
+    truth = choice.truth.topic
     if not images["matched"]:
         image_span = _span(reading.first_image, reading.last_image)
         truth_span = _span(reading.first_truth, reading.last_truth)

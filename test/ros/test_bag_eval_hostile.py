@@ -379,3 +379,17 @@ def test_talk_is_no_picture(
     status, _, said = evaluate(capsys, tmp_path / "out", model, path)
     assert status == 1
     assert "no pictures" in said
+
+
+def test_images_that_are_all_broken_are_told_without_truth_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str
+) -> None:
+    messages = camera(stamps())
+    for topic, _, message in messages:
+        if topic == "/cam/image_raw":
+            message.encoding = "nv99"
+    path = write(tmp_path / "bag", messages)
+    status, (bag,), said = evaluate(capsys, tmp_path / "out", model, path)
+    assert (status, bag["images"]["invalid"]) == (1, FRAMES)
+    assert "none of the images of /cam/image_raw can be used" in said
+    assert "nv99" in said
