@@ -16,26 +16,30 @@ from numpy.typing import NDArray
 from depth_dpt_core.evaluation.image_score import DENSITY_DECADES
 from depth_dpt_core.metrics import BIAS, METRIC_NAMES
 
+_TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)  # m
 _POINTS = 2000  # of a time line; more do not show
 _ABS_REL = 1 + METRIC_NAMES.index("abs_rel")
 
 
-def error_by_distance(curve: dict[str, dict[str, float]]) -> str:
+def error_by_distance(curve: list[dict[str, float]]) -> str:
     """abs_rel and bias in narrow ranges of the truth, and the share of pixels beneath."""
-    edges = [tuple(map(float, name.split("-"))) for name in curve]
+    edges = [(part["from_m"], part["to_m"]) for part in curve]
     middle = [float(np.sqrt(low * high)) for low, high in edges]
-    pixels = np.array([part["pixels"] for part in curve.values()])
+    pixels = np.array([part["pixels"] for part in curve])
     figure, (error, bias, share) = _figure(3, 6.5)
-    error.plot(middle, [part.get("abs_rel", np.nan) for part in curve.values()], marker=".")
+    error.plot(middle, [part.get("abs_rel", np.nan) for part in curve], marker=".")
     error.set_ylabel("abs_rel")
     error.set_ylim(bottom=0)
-    bias.plot(middle, [part.get(BIAS, np.nan) for part in curve.values()], marker=".")
+    bias.plot(middle, [part.get(BIAS, np.nan) for part in curve], marker=".")
     bias.axhline(0, color="black", linewidth=0.8)
     bias.set_ylabel("relative bias")
     widths = [high - low for low, high in edges]
     share.bar([low for low, _ in edges], pixels / pixels.sum(), widths, align="edge")
     share.set_ylabel("share of pixels")
     share.set_xscale("log")
+    shown = [tick for tick in _TICKS if edges[0][0] <= tick <= edges[-1][1]]
+    share.set_xticks(shown, [f"{tick:g}" for tick in shown])
+    share.set_xticks([], minor=True)
     share.set_xlabel("true distance [m]")
     return _svg(figure)
 

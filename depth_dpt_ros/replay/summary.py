@@ -144,7 +144,11 @@ class Summary:
             "by_range": {part.name: part.to_dict() for part in score.by_range},
             "by_region": self._regions.to_dict(),
             "by_time": self._by_time(rows),
-            "curve": {part.name: part.to_dict() for part in score.curve if part.pixels},
+            "curve": [
+                {"from_m": part.low, "to_m": part.high, **part.to_dict()}
+                for part in score.curve
+                if part.pixels
+            ],
         }
         assert len(means) == len(ERROR_NAMES)
         if self._compared_hidden:
