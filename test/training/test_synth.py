@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from depth_dpt_core.camera import Intrinsics, Mounting
 from depth_dpt_core.data.cityscapes import list_split, read_camera, read_frame
 from depth_dpt_core.data.synth.dataset import SynthSettings, generate
 from depth_dpt_core.data.synth.frame import draw_bonnet, draw_view, look, render_frame
+from depth_dpt_core.data.synth.geometry.mesh import Material, MeshBuilder
+from depth_dpt_core.data.synth.geometry.solids import box
 from depth_dpt_core.data.synth.ranges import SynthRanges, load_ranges
 from depth_dpt_core.data.synth.render import Renderer
 from depth_dpt_core.data.synth.sensor import Sensor
@@ -126,6 +129,15 @@ def test_an_empty_level_road_is_as_far_as_its_mounting_says():
     np.testing.assert_allclose(depth[24:, 28:35], flat[24:, 28:35], rtol=1e-3)
     np.testing.assert_allclose(Mounting.of(1.5, view.mounting.down).pitch, -0.05)
     np.testing.assert_allclose(Mounting.of(1.5, view.mounting.down).roll, 0.06)
+
+
+def test_inside_a_lorry_is_no_place_for_a_camera():
+    street, renderer, view, _ = draw(2)
+    assert not renderer.is_enclosed(view)
+    builder = MeshBuilder()
+    builder.add_mesh(street.mesh)
+    builder.add(box(view.position - [0, 1.2, 0], [2.4, 3.0, 7.0]), Material.PLAIN, [0.2] * 3)
+    assert Renderer(dataclasses.replace(street, mesh=builder.build())).is_enclosed(view)
 
 
 @pytest.mark.parametrize("kind", list(RANGES.kinds))

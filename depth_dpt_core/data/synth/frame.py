@@ -91,7 +91,7 @@ def draw_view(
     best, clearance = None, -1.0
     for _ in range(_TRIES):
         view = _any_view(street, rng, ranges, width, height)
-        free = renderer.clearance(view)
+        free = 0.0 if renderer.is_enclosed(view) else renderer.clearance(view)
         if free > clearance:
             best, clearance = view, free
         if clearance > _MIN_CLEARANCE:
@@ -132,7 +132,7 @@ def render_frame(
 ) -> Frame:
     """Render colour and truth; `ego` [H,W] marks where the camera's own bonnet is seen."""
     depth = renderer.depth(view)
-    linear = renderer.color(view, rng)
+    linear = renderer.color(view)
     sky = np.isinf(depth)
     own = np.zeros(depth.shape, np.bool_) if ego is None else ego
     if ego is not None:

@@ -19,7 +19,23 @@ from depth_dpt_core.data.synth.surfaces.sky import sky
 
 SAMPLES = 2  # per pixel and direction
 _OCCLUSION_REACH = 2.5  # m
+_CELL = 4  # pixels, over which ambient occlusion is averaged
+_ENCLOSED = 3.5  # m; lorries are lower inside, bridges higher
 _NEAR = 0.02  # m, start of secondary rays off the surface
+
+
+def _spread_directions() -> Floats:
+    """Unit vectors [_CELL,_CELL,3] spread evenly over the sphere (Fibonacci lattice), shuffled."""
+    count = _CELL**2
+    index = np.random.default_rng(0).permutation(count)
+    height = 1 - (2 * index + 1) / count
+    angle = np.pi * (1 + 5**0.5) * index
+    flat = np.sqrt(1 - height**2)
+    points = np.stack([flat * np.cos(angle), height, flat * np.sin(angle)], 1)
+    return np.asarray(points.reshape(_CELL, _CELL, 3), np.float32)
+
+
+_SPREAD = _spread_directions()
 
 
 class RendererMissingError(RuntimeError):
@@ -107,7 +123,14 @@ class Renderer:
         )
         return float(self.depth(coarse).min())
 
-    def color(self, view: View, rng: np.random.Generator) -> Floats:
+    def is_enclosed(self, view: View) -> bool:
+        """Whether the camera stands inside something: walls to both sides and a lid above."""
+        right = view.axes[:, 0]
+        directions = np.stack([right, -right, np.array([0, 1, 0])]).astype(np.float32)
+        distance = self._cast(view.position, directions)["tfar"]
+        return bool(distance.max() < _ENCLOSED)
+
+    def color(self, view: View) -> Floats:
         """Linear colour [H,W,3] (1 = white surface in bright light), box-filtered."""
         light, mesh = self._street.light, self._street.mesh
         directions, _ = view.rays(SAMPLES)
@@ -122,7 +145,7 @@ class Renderer:
 
         surface = self._surface(hit, seen, distance / view.intrinsics.fx)
         base = albedo(surface, material, self._street.layout)
-        openness = self._openness(point, normal, seen, view, rng)[:, None]
+        openness = self._openness(point, normal, seen, view)[:, None]
         ambient = light.sky_color * (0.6 + 0.4 * normal[:, 1:2]) * openness
         shaded = base * (
             self._sunlit(point, normal, material)[:, None] * light.sun_color + ambient
@@ -207,26 +230,23 @@ class Renderer:
         return np.asarray(blocked < 0, np.float32)
 
     def _openness(
-        self,
-        point: Floats,
-        normal: Floats,
-        seen: NDArray[np.intp],
-        view: View,
-        rng: np.random.Generator,
+        self, point: Floats, normal: Floats, seen: NDArray[np.intp], view: View
     ) -> Floats:
-        """Ambient occlusion: one cosine-weighted short ray a pixel, smoothed over neighbours."""
+        """Ambient occlusion: one cosine-weighted short ray a pixel, averaged over neighbours.
+
+        The directions of each 4 x 4 pixels are spread evenly, so that an average over as many
+        leaves no grain.
+        """
         wide = view.width * SAMPLES
-        first = (seen % wide % SAMPLES == 0) & (seen // wide % SAMPLES == 0)
-        scatter = rng.standard_normal((int(first.sum()), 3), np.float32)
-        scatter /= np.sqrt(np.einsum("ij,ij->i", scatter, scatter))[:, None]
-        outward = normal[first] + scatter
+        row, column = seen // wide, seen % wide
+        first = (row % SAMPLES == 0) & (column % SAMPLES == 0)
+        y, x = row[first] // SAMPLES, column[first] // SAMPLES
+        outward = normal[first] + _SPREAD[y % _CELL, x % _CELL]
         outward /= np.sqrt(np.einsum("ij,ij->i", outward, outward))[:, None] + 1e-6
         grid = np.ones((view.height, view.width), np.float32)
-        at = seen[first]
-        free = self._free(point[first], outward, _OCCLUSION_REACH)
-        grid[at // wide // SAMPLES, at % wide // SAMPLES] = free
-        smooth = cv2.GaussianBlur(grid, (0, 0), 1.6)
-        fine = cv2.resize(smooth, None, fx=SAMPLES, fy=SAMPLES, interpolation=cv2.INTER_NEAREST)
+        grid[y, x] = self._free(point[first], outward, _OCCLUSION_REACH)
+        smooth = cv2.blur(grid, (_CELL, _CELL))
+        fine = cv2.resize(smooth, None, fx=SAMPLES, fy=SAMPLES, interpolation=cv2.INTER_LINEAR)
         return np.asarray(0.15 + 0.85 * fine.reshape(-1)[seen], np.float32)
 
     def _normals_at(
