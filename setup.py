@@ -17,7 +17,7 @@ ROS = [
     "ros-diagnostic-msgs",
     "ros-geometry-msgs",
 ]
-REPLAY = ["rosbags>=0.10.4"]
+REPLAY = ["rosbags>=0.10.4", "matplotlib>=3.7", "filelock>=3.12"]
 SYNTH = ["embreex>=2.17"]
 HUB = ["huggingface_hub>=0.26"]
 # TensorRT itself: of JetPack on a Jetson, else `pip install tensorrt`

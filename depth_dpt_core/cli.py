@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,8 +43,16 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
     return 0
 
 
-def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add synth, the training commands, bench, engine and predict."""
+def add_core_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    benchmarks: Mapping[str, str],
+) -> None:
+    """Add synth, the training commands, bench, engine and predict.
+
+    Args:
+        commands: where to add them.
+        benchmarks: module of each benchmark that is not the core's, by name.
+    """
     synth = commands.add_parser("synth", help="render street scenes in the layout of Cityscapes")
     synth.add_argument("--out", type=Path, required=True, help="folder of the data set")
     synth.add_argument("--scenes", type=int, default=1000, help="streets; 18:1:1 train, val, test")
@@ -108,7 +116,9 @@ def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     push.set_defaults(command=_push)
 
     bench = commands.add_parser("bench", help="measure speed against named baselines")
-    bench.add_argument("what", choices=("preprocess", "synth", "latency"))
+    core = ("preprocess", "synth", "latency")
+    modules = {name: f"depth_dpt_core.benchmarks.{name}" for name in core} | dict(benchmarks)
+    bench.add_argument("what", choices=tuple(modules))
     measured = bench.add_mutually_exclusive_group()
     measured.add_argument(
         "--model",
@@ -116,7 +126,7 @@ def add_core_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
     )
     measured.add_argument("--encoder", help="of latency: any of timm's, with random weights")
     bench.add_argument("--json", type=Path, help="also write the numbers to this file")
-    bench.set_defaults(command=_bench)
+    bench.set_defaults(command=_bench, modules=modules)
 
     add_engine_commands(commands)
 
@@ -292,7 +302,7 @@ def _bench(arguments: argparse.Namespace) -> None:
     chosen = {name: value for name, value in chosen.items() if value is not None}
     if chosen and arguments.what != "latency":
         raise ValueError(f"--{next(iter(chosen))} goes with latency, not with {arguments.what}")
-    module = importlib.import_module(f"depth_dpt_core.benchmarks.{arguments.what}")
+    module = importlib.import_module(arguments.modules[arguments.what])
     result = module.benchmark(**chosen)
     print(result.table())
     if arguments.json:

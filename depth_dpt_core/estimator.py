@@ -70,11 +70,31 @@ class DepthEstimator:
         Raises:
             ValueError: the image is not [H,W,3] uint8.
         """
+        answer = self.engine.infer(self.prepare(image))
+        geometry = self.geometry(image.shape[1], image.shape[0])
+        return self.metric_depth(answer, geometry, intrinsics, at_network_size=at_network_size)
+
+    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """What the engine gets of an image [H,W,3]; like `metric_depth`, for any thread.
+
+        Raises:
+            ValueError: the image is not [H,W,3] uint8.
+        """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f"image must be [H,W,3] uint8, got {image.shape} {image.dtype}")
         geometry = self.geometry(image.shape[1], image.shape[0])
-        tensor = to_tensor(geometry.to_network(image), self.spec.input)
-        answer = self.engine.infer(tensor).reshape(self.spec.height, self.spec.width)
+        return to_tensor(geometry.to_network(image), self.spec.input)
+
+    def metric_depth(
+        self,
+        answer: NDArray[np.float32],
+        geometry: Geometry,
+        intrinsics: Intrinsics | None,
+        *,
+        at_network_size: bool = False,
+    ) -> NDArray[np.float32]:
+        """What `__call__` answers, from what the engine does to an image of this geometry."""
+        answer = answer.reshape(self.spec.height, self.spec.width)
         depth = to_depth(answer, self.spec.output)
         scale = self.metric_scale(geometry, intrinsics)
         depth = geometry.crop(depth) if at_network_size else geometry.to_image(depth)

@@ -155,7 +155,9 @@ def info_for_depth(
     if at_network_size:
         out.width, out.height = geometry.content_width, geometry.content_height
         camera = geometry.intrinsics_at_content(intrinsics)
-    out.roi = type(info.roi)()
+    out.roi = copy.copy(info.roi)
+    out.roi.x_offset = out.roi.y_offset = out.roi.width = out.roi.height = 0
+    out.roi.do_rectify = False
     out.binning_x = out.binning_y = 0
     p, k = _matrices(info)
     sx, sy = camera.fx / before.fx, camera.fy / before.fy

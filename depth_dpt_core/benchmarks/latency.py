@@ -224,6 +224,10 @@ class _Timed:
     def name(self) -> str:
         return self._engine.name
 
+    @property
+    def concurrent(self) -> bool:
+        return False
+
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         self._begun = time.perf_counter()
         answer = self._engine.infer(tensor)

@@ -49,6 +49,11 @@ class TorchLatencyEngine:
         """Version, precision and device."""
         return self._name
 
+    @property
+    def concurrent(self) -> bool:
+        """One image at a time."""
+        return False
+
     @torch.inference_mode()
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Run one image uint8 [1,H,W,3]; see `Engine.infer`."""

@@ -24,11 +24,15 @@ class StageTimes:
 
 
 class Engine(Protocol):
-    """Runs a network; owned by one thread."""
+    """Runs a network; owned by one thread, unless it is `concurrent`."""
 
     @property
     def name(self) -> str:
         """Runtime and device, for people: for instance `onnxruntime (CPU)`."""
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether several threads may run it at a time, to each its own images."""
 
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Run one batch.

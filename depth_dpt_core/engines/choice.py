@@ -93,6 +93,11 @@ class ChosenEngine:
         return self._engine.name
 
     @property
+    def concurrent(self) -> bool:
+        """As what runs now."""
+        return self._engine.concurrent
+
+    @property
     def times(self) -> StageTimes | None:
         """Where the last inference spent its time on the GPU; None where it is not told."""
         times: StageTimes | None = getattr(self._engine, "times", None)

@@ -53,7 +53,7 @@ class OnnxRuntimeEngine:
         used = self._session.get_providers()[0]
         if used != available[0]:
             _log.warning("%s is installed but unusable, running on %s", available[0], used)
-        self._on_gpu = used != "CPUExecutionProvider"
+        self._on_cpu: bool = used == "CPUExecutionProvider"
         self._name = f"onnxruntime ({used.removesuffix('ExecutionProvider')})"
         self._check_interface(artifact)
         self._input = artifact.spec.input.name
@@ -64,12 +64,17 @@ class OnnxRuntimeEngine:
         """Runtime and device."""
         return self._name
 
+    @property
+    def concurrent(self) -> bool:
+        """On the CPU; one thread owns what is of CUDA."""
+        return self._on_cpu
+
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Run one batch; see `Engine.infer`."""
         try:
             (answer,) = self._session.run([self._output], {self._input: tensor})
         except LOAD_ERRORS as error:
-            if not self._on_gpu:
+            if self._on_cpu:
                 raise
             raise GpuFault(f"ONNX Runtime failed on the GPU ({error})") from error
         return np.asarray(answer, np.float32)

@@ -29,6 +29,11 @@ class TorchEngine:
         """Runtime and device."""
         return f"torch ({self._device.type.upper()})"
 
+    @property
+    def concurrent(self) -> bool:
+        """No: torch runs one image on all cores anyway."""
+        return False
+
     @torch.inference_mode()
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Run one batch; see `Engine.infer`."""

@@ -127,12 +127,26 @@ class Totals:
 
     def add(self, comparison: Comparison) -> None:
         """Take an image's pixels into account."""
-        sums = self._sums(comparison)
+        p, g = comparison.prediction, comparison.truth
+        index, bins = self.bins_of(g), self.bins
+        self.add_sums(error_sums(p, g, index, bins, self.protocol.log_offset), comparison.missing)
+
+    @property
+    def bins(self) -> int:
+        """Number of the finest bins of depth, of which all ranges are unions."""
+        return len(self._edges) - 1
+
+    def bins_of(self, truth: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The finest bin of each true depth, metres above 0."""
+        return np.searchsorted(self._edges, truth, side="right") - 1
+
+    def add_sums(self, sums: NDArray[np.float64], missing: int) -> None:
+        """Take an image into account of which `error_sums` by finest bin are known."""
         pixels = (sums[0] @ self._membership).astype(np.int64)
         self._images += pixels > 0
         self._pixels += pixels
-        self._missing += comparison.missing
-        self._without_truth += not len(comparison.truth)
+        self._missing += missing
+        self._without_truth += not pixels[0]
         self._batch += sums
         self._in_batch += 1
         if self._in_batch == self.protocol.batch:
@@ -166,15 +180,6 @@ class Totals:
             self._missing,
         )
 
-    def _sums(self, comparison: Comparison) -> NDArray[np.float64]:
-        p, g, bins = comparison.prediction, comparison.truth, len(self._edges) - 1
-        index = np.searchsorted(self._edges, g, side="right") - 1
-        errors = pixel_errors(p, g, log_offset=self.protocol.log_offset)
-        return np.stack(
-            [np.bincount(index, minlength=bins)]
-            + [np.bincount(index, error, minlength=bins) for error in errors]
-        )
-
     def _close_batch(self) -> None:
         sums = self._batch @ self._membership
         counted = sums[0] > 0
@@ -195,6 +200,29 @@ class Totals:
         return RangeScore(
             low, high, metrics, bias, int(self._images[index]), int(self._pixels[index])
         )
+
+
+def error_sums(
+    prediction: NDArray[np.float64],
+    truth: NDArray[np.float64],
+    index: NDArray[np.intp],
+    bins: int,
+    log_offset: float = 0.0,
+) -> NDArray[np.float64]:
+    """Sums of `pixel_errors` [1 + errors, bins] over pixels by their bin; first their number.
+
+    Args:
+        prediction: [N] metres, above 0.
+        truth: [N] metres, above 0.
+        index: [N] bins.
+        bins: number of bins.
+        log_offset: see `pixel_errors`.
+    """
+    errors = pixel_errors(prediction, truth, log_offset=log_offset)
+    return np.stack(
+        [np.bincount(index, minlength=bins)]
+        + [np.bincount(index, error, minlength=bins) for error in errors]
+    )
 
 
 def _neighbours(edges: Sequence[float]) -> list[tuple[float, float]]:

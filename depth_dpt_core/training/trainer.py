@@ -24,6 +24,7 @@ from depth_dpt_core.config import ConfigError, OptimizationConfig, TrainingConfi
 from depth_dpt_core.data.dataset import DepthDataset, Example, batches_of
 from depth_dpt_core.data.processed import ProcessedDataset
 from depth_dpt_core.files import remove_abandoned
+from depth_dpt_core.interruption import ignore_interrupts, interruption
 from depth_dpt_core.locking import only_one_at
 from depth_dpt_core.metrics import is_better
 from depth_dpt_core.model.checkpoint import (
@@ -36,7 +37,6 @@ from depth_dpt_core.model.checkpoint import (
 )
 from depth_dpt_core.model.dpt import DPT
 from depth_dpt_core.revision import source_revision, training_code
-from depth_dpt_core.training.interruption import ignore_interrupts, interruption
 from depth_dpt_core.training.losses import training_loss
 from depth_dpt_core.training.optimizer import (
     learning_rates,

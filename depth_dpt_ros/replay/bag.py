@@ -22,7 +22,8 @@ Message: TypeAlias = Any  # of any ROS type, with ROS 2 field names; its arrays 
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 IMAGES = ("sensor_msgs/msg/Image", COMPRESSED_IMAGE)
 
-_SUFFIXES = (".mcap", ".db3", ".bag")
+SUFFIXES = (".mcap", ".db3", ".bag")
+_SQLITE = b"SQLite format 3\0"
 _DEPTH_ENCODINGS = frozenset({"32FC1", "64FC1", "16UC1"})
 _DEPTH_WORDS = frozenset({"depth", "disparity"})
 
@@ -58,10 +59,15 @@ class Bag:
     def __enter__(self) -> Self:
         files = _storage(self.path)
         humble = get_typestore(Stores.ROS2_HUMBLE)
+        for file in files:
+            _check_sqlite(file)
         try:
             self._reader = reader = AnyReader(files, default_typestore=humble)
             reader.open()
-            self._store = reader.typestore if reader.is2 else _as_ros2(reader, humble)
+            if reader.is2:
+                self._store = _with_standard_types(reader.typestore, humble)
+            else:
+                self._store = _as_ros2(reader, humble)
         except Exception as error:  # damage surfaces as struct, type and assertion errors too
             raise BagError(
                 f"{self.path} cannot be opened as a bag ({_reason(error)}); if the recording was "
@@ -84,6 +90,11 @@ class Bag:
         self._reader.close()
 
     @property
+    def start_ns(self) -> int:
+        """Log time of the first message; 0 for an empty bag."""
+        return self._reader.start_time if self._reader.message_count else 0
+
+    @property
     def duration_ns(self) -> int:
         """Log time from the first message to the last; 0 for an empty bag."""
         return max(self._reader.duration - 1, 0)  # rosbags counts to just after the last
@@ -104,7 +115,7 @@ class Bag:
         wanted = set(topics)
         if missing := sorted(wanted - self._types.keys()):
             raise BagError(
-                f"{self.path} has no topic {missing[0]!r}; it has {_listed(self._types)}"
+                f"{self.path} has no topic {missing[0]!r}; it has {listed(self._types)}"
             )
         return self._read([c for c in self._reader.connections if c.topic in wanted])
 
@@ -155,7 +166,7 @@ class Camera:
     @property
     def base_topic(self) -> str:
         """The image topic as image_transport knows it: without a final `/compressed`."""
-        return _base(self.image_topic)
+        return base_topic(self.image_topic)
 
 
 def cameras(bag: Bag) -> list[Camera]:
@@ -165,7 +176,7 @@ def cameras(bag: Bag) -> list[Camera]:
     found = []
     for topic in bag.of_type(*IMAGES):
         if not _is_depth(topic, bag.first(topic)):
-            info = _base(topic).rpartition("/")[0] + "/camera_info"
+            info = base_topic(topic).rpartition("/")[0] + "/camera_info"
             found.append(Camera(topic, topic in compressed, info if info in infos else None))
     return found
 
@@ -184,13 +195,14 @@ def find_camera(bag: Bag, image_topic: str | None) -> Camera:
     by_name = {camera.base_topic: camera for camera in found}
     by_name |= {camera.image_topic: camera for camera in found}
     if image_topic not in by_name:
-        names = _listed(camera.image_topic for camera in found)
+        names = listed(camera.image_topic for camera in found)
         raise BagError(f"{bag.path} has no camera on {image_topic!r}; its cameras are {names}")
     return by_name[image_topic]
 
 
-def _base(topic: str) -> str:
-    return topic.removesuffix("/compressed")
+def base_topic(topic: str) -> str:
+    """Return a topic as image_transport knows it, without the transport's name at its end."""
+    return topic.removesuffix("/compressed").removesuffix("/compressedDepth")
 
 
 def _is_depth(topic: str, image: Message) -> bool:
@@ -217,10 +229,32 @@ def _storage(path: Path) -> list[Path]:
         )
     if not path.is_dir() or (path / "metadata.yaml").exists():
         return [path]
-    for suffix in _SUFFIXES:
+    for suffix in SUFFIXES:
         if files := sorted(path.glob(f"*{suffix}")):
             return files
     raise BagError(f"{path} is no bag: it has no metadata.yaml, and no .mcap, .db3 or .bag file")
+
+
+def _check_sqlite(path: Path) -> None:
+    """Raise BagError for database files that are cut short: SQLite reads zeros past the end."""
+    for file in path.glob("*.db3") if path.is_dir() else [path]:
+        with file.open("rb") as opened:
+            header = opened.read(100)
+        size = int.from_bytes(header[16:18], "big")
+        pages = int.from_bytes(header[28:32], "big")
+        # the count is good only if the last writer knew of it
+        if not header.startswith(_SQLITE) or header[24:28] != header[92:96]:
+            continue
+        whole, there = pages * (65536 if size == 1 else size), file.stat().st_size
+        if there < whole:
+            raise BagError(f"{file} is cut short: it has {there} bytes of {whole}")
+
+
+def _with_standard_types(store: Typestore, humble: Typestore) -> Typestore:
+    """Return the bag's own types plus ROS's, for topics whose schema it lacks."""
+    missing = humble.fielddefs.keys() - store.fielddefs
+    store.register({name: humble.fielddefs[name] for name in missing})
+    return store
 
 
 def _as_ros2(reader: AnyReader, humble: Typestore) -> Typestore:
@@ -230,7 +264,8 @@ def _as_ros2(reader: AnyReader, humble: Typestore) -> Typestore:
     return humble
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Names in a sentence."""
     return ", ".join(names) or "nothing"
 
 

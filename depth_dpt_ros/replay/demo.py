@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from depth_dpt_core.artifact import resolve
 from depth_dpt_core.metrics import MAX_DEPTH, MIN_DEPTH, MetricsAccumulator
 from depth_dpt_ros.image_codec import to_depth, to_rgb
 from depth_dpt_ros.replay.bag import Bag, Camera, cameras, find_camera
-from depth_dpt_ros.replay.ground_truth import GroundTruth, find_ground_truth, iter_truth
+from depth_dpt_ros.replay.ground_truth import GroundTruth, find_ground_truth
+from depth_dpt_ros.replay.matching import Frame, iter_frames
 from depth_dpt_ros.replay.picture import side_by_side, write_picture
 from depth_dpt_ros.replay.player import Playback, play
 from depth_dpt_ros.stamps import stamp_ns
@@ -140,8 +142,8 @@ def _score(
 ) -> dict[str, Any]:
     """Compare the recorded depth with the truth, image by image, and draw some of them."""
     totals = MetricsAccumulator()
-    truths = iter(()) if truth is None else iter_truth(bag, camera, truth)
-    upcoming = next(truths, None)
+    frames = iter(()) if truth is None else iter_frames(bag, camera, truth)
+    upcoming = next(frames, None)
     answered = len(playback.answered)
     drawn = {round(i) for i in np.linspace(0, answered - 1, _PICTURES)} if answered else set()
     images: dict[int, Any] = {}
@@ -159,9 +161,11 @@ def _score(
             if stamp in scored:
                 continue  # a second image of the same stamp cannot be told from the first
             scored.add(stamp)
-            while upcoming is not None and upcoming[0] < stamp:
-                upcoming = next(truths, None)
-            known = upcoming[1] if upcoming is not None and upcoming[0] == stamp else None
+            while upcoming is not None and upcoming.stamp < stamp:
+                upcoming = next(frames, None)
+            known = None
+            if truth is not None and upcoming is not None and upcoming.stamp == stamp:
+                known = _true_depth(truth, upcoming)
             depth = to_depth(message)
             if known is not None:
                 totals.add(depth, known)
@@ -191,6 +195,17 @@ def _score(
         "pixels": {"scored": totals.valid, "missing": totals.missing},
         "latency_ms": {"p50": p50, "p95": p95},
     }
+
+
+def _true_depth(truth: GroundTruth, frame: Frame) -> NDArray[np.float32] | None:
+    """A frame's truth [H,W], NaN unknown; None where there is none that can be read."""
+    if frame.truth is None:
+        return None
+    try:
+        return truth.read(frame.truth, frame.camera_info, frame.cloud_to_camera).depth
+    except ValueError as error:
+        print(f"passing over what {truth.topic} says at {frame.stamp} ns: {error}")
+        return None
 
 
 def _print_table(report: dict[str, Any]) -> None:

@@ -7,31 +7,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rosbags.interfaces import (
-    Connection,
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_dpt_ros.replay.bag import Bag, Camera
+from depth_dpt_ros.replay.output_bag import OutputBag, Serialized
 from depth_dpt_ros.stamps import serialized_stamp_ns
-
-if TYPE_CHECKING:
-    from typing_extensions import Self  # typing has it from Python 3.11
 
 _MATCH_TIMEOUT = 60.0  # s for the node to load its model and subscribe
 _LAST_ANSWER = 3.0  # s to wait for answers after the last image
@@ -50,33 +36,6 @@ class Playback:
     def latencies(self) -> list[float]:
         """Seconds from publishing an image to receiving its depth, in order of the images."""
         return [self.answered[s] - sent for s, sent in self.sent.items() if s in self.answered]
-
-
-class Recording:
-    """Writes messages as they come, as a bag of one mcap file."""
-
-    def __init__(self, folder: Path) -> None:
-        self._writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
-        self._types = get_typestore(Stores.ROS2_HUMBLE)
-        self._connections: dict[str, Connection] = {}
-
-    def __enter__(self) -> Self:
-        self._writer.open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
-
-    def write(self, topic: str, kind: type, time_ns: int, raw: bytes) -> None:
-        """Append a serialized message at a log time."""
-        if topic not in self._connections:
-            self._connections[topic] = self._writer.add_connection(
-                topic,
-                f"sensor_msgs/msg/{kind.__name__}",
-                typestore=self._types,
-                offered_qos_profiles=[_RECORDED_QOS],
-            )
-        self._writer.write(self._connections[topic], time_ns, raw)
 
 
 def play(
@@ -99,7 +58,7 @@ def play(
     context = Context()
     rclpy.init(context=context, domain_id=domain)
     try:
-        with Recording(folder) as recording:
+        with OutputBag(folder) as recording:
             return _Session(bag, camera, recording, context, alive).run()
     finally:
         rclpy.shutdown(context=context)
@@ -110,7 +69,7 @@ class _Session:
         self,
         bag: Bag,
         camera: Camera,
-        recording: Recording,
+        recording: OutputBag,
         context: Context,
         alive: Callable[[], bool],
     ) -> None:
@@ -145,7 +104,7 @@ class _Session:
             self._playback.sent[stamp] = time.monotonic()
             self._log_times[stamp] = log_time
             self._images.publish(raw)
-            self._recording.write(self._image_topic, self._image_kind, log_time, raw)
+            self._record(self._image_topic, self._image_kind, log_time, raw)
         self._wait_for_last_answers()
         return self._playback
 
@@ -158,9 +117,13 @@ class _Session:
             if topic == "/depth/image":
                 self._playback.answered[stamp] = now
             delay = int((now - self._playback.sent[stamp]) * 1e9)
-            self._recording.write(topic, kind, self._log_times[stamp] + delay, raw)
+            self._record(topic, kind, self._log_times[stamp] + delay, raw)
 
         return receive
+
+    def _record(self, topic: str, kind: type, log_time: int, raw: bytes) -> None:
+        message = Serialized(topic, f"sensor_msgs/msg/{kind.__name__}", raw)
+        self._recording.write(message, log_time)
 
     def _wait_for_node(self) -> None:
         end = time.monotonic() + _MATCH_TIMEOUT
@@ -191,16 +154,3 @@ class _Session:
         while time.monotonic() < end and len(self._playback.answered) < len(self._playback.sent):
             self._executor.spin_once(0.1)
         self._spin_until(time.monotonic() + 0.3)  # colour follows depth
-
-
-_RECORDED_QOS = Qos(
-    QosHistory.KEEP_LAST,
-    10,
-    QosReliability.RELIABLE,
-    QosDurability.VOLATILE,
-    QosTime(2147483647, 4294967295),
-    QosTime(2147483647, 4294967295),
-    QosLiveliness.AUTOMATIC,
-    QosTime(2147483647, 4294967295),
-    avoid_ros_namespace_conventions=False,
-)

@@ -1,66 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a point cloud to a depth image: static transforms, points of a message, projection."""
+"""From a point cloud to a depth image: points of a message, projection, what they hide."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_dpt_core.camera import Intrinsics
-from depth_dpt_ros.replay.bag import Bag, BagError, Message
+from depth_dpt_ros.replay.bag import BagError, Message
 
 Depth = NDArray[np.float32]
 Floats = NDArray[Any]
 
+_NEARER = 0.9  # a point hides what is behind it by more than a tenth
+_HIDING = 3  # quadrants
 _POINT_FIELDS = {7: "f4", 8: "f8"}  # sensor_msgs/PointField FLOAT32 and FLOAT64
-
-
-class TransformTree:
-    """Static transforms between frames, as [4, 4] matrices."""
-
-    def __init__(self, messages: Iterable[Message]) -> None:
-        """Take tf2_msgs/TFMessages; between two frames the last transform counts."""
-        self._from: dict[str, dict[str, Floats]] = {}  # [a][b] takes points from frame b to a
-        for transform in (each for message in messages for each in message.transforms):
-            parent, child = frame_id(transform), transform.child_frame_id.lstrip("/")
-            matrix = _matrix(transform.transform)
-            self._from.setdefault(parent, {})[child] = matrix
-            self._from.setdefault(child, {})[parent] = np.linalg.inv(matrix)
-
-    @classmethod
-    def from_bag(cls, bag: Bag) -> TransformTree:
-        """Read all of /tf_static, also where it is in a namespace."""
-        topics = [t for t in bag.of_type("tf2_msgs/msg/TFMessage") if t.endswith("/tf_static")]
-        return cls(bag.deserialize(raw, topic) for topic, _, raw in bag.messages(topics))
-
-    def lookup(self, target: str, source: str) -> Floats:
-        """Return the matrix that takes points from frame source to frame target.
-
-        Raises:
-            LookupError: no chain of transforms ties the two.
-        """
-        reached: dict[str, Floats] = {target: np.eye(4)}
-        border = deque([target])
-        while border:
-            frame = border.popleft()
-            for neighbour in self._from.get(frame, {}).keys() - reached:
-                reached[neighbour] = reached[frame] @ self._from[frame][neighbour]
-                border.append(neighbour)
-        if source not in reached:
-            known = ", ".join(sorted(reached))
-            raise LookupError(f"no static transforms tie frame {source!r} to any of {known}")
-        return reached[source]
-
-    def apart(self, a: str, b: str) -> bool:
-        """Tell whether the origins of two frames are known to be over a millimetre apart."""
-        try:
-            return bool(np.linalg.norm(self.lookup(a, b)[:3, 3]) > 1e-3)
-        except LookupError:
-            return False
 
 
 def project_points(
@@ -82,6 +39,35 @@ def project_points(
     np.minimum.at(depth, (row, column), points[inside, 2].astype(np.float32))
     depth[np.isinf(depth)] = np.nan
     return depth
+
+
+def visible_points(depth: Depth) -> Depth:
+    """Return a depth image from `project_points` without the points that nearer ones hide.
+
+    A LiDAR that is mounted elsewhere than the camera sees past the edges of things. A point is
+    taken for hidden when at least three of the four quadrants about its pixel hold a point at
+    less than 0.9 of its distance, each quadrant a square whose side is the mean spacing of
+    points. Beside an edge and on flat ground nearer points lie in two quadrants at most.
+    """
+    row, column = np.nonzero(np.isfinite(depth))
+    if not len(row):
+        return depth
+    side = int(np.ceil(np.sqrt((np.ptp(row) + 1) * (np.ptp(column) + 1) / len(row)))) + 1
+    far = np.where(np.isfinite(depth), depth, np.float32(np.inf))
+    padded = np.pad(far, side, constant_values=np.inf)
+    # the nearest point in the square that has a pixel at its top left
+    nearest = np.asarray(cv2.erode(padded, np.ones((side, side), np.uint8), anchor=(0, 0)))
+    # each square begins beside the pixel, so that its row and column are split among the four
+    corners = ((1, 0), (0, -side), (-side, 1 - side), (1 - side, 1))
+    limit = depth[row, column] * np.float32(_NEARER)
+    nearer = sum(
+        (nearest[row + side + down, column + side + right] < limit).astype(int)
+        for down, right in corners
+    )
+    hidden = np.asarray(nearer) >= _HIDING
+    visible: Depth = depth.copy()
+    visible[row[hidden], column[hidden]] = np.nan
+    return visible
 
 
 def cloud_points(cloud: Message) -> Floats:
@@ -110,20 +96,3 @@ def cloud_points(cloud: Message) -> Floats:
             f"within its {cloud.point_step} bytes a point and {len(cloud.data)} in all ({error})"
         ) from error
     return np.stack([grid[axis].ravel() for axis in "xyz"], axis=1).astype(np.float64)
-
-
-def frame_id(message: Message) -> str:
-    """Frame of a message with a header, without the slash that old ROS 1 bags put before it."""
-    return str(message.header.frame_id).lstrip("/")  # ROS 1 may begin it with a slash
-
-
-def _matrix(transform: Message) -> Floats:
-    """Return a geometry_msgs/Transform as [4, 4]."""
-    rotation, translation = transform.rotation, transform.translation
-    quaternion = np.array([rotation.x, rotation.y, rotation.z, rotation.w])
-    x, y, z, w = quaternion / np.linalg.norm(quaternion)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    matrix = np.eye(4)
-    matrix[:3, :3] += 2 * w * cross + 2 * cross @ cross
-    matrix[:3, 3] = translation.x, translation.y, translation.z
-    return matrix

@@ -107,7 +107,7 @@ def write_bag(
     """A raw camera at 5 Hz whose truth is the same everywhere."""
     types = get_typestore(Stores.ROS2_HUMBLE)
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        topics = {"/cam/image_raw": "Image", "/cam/depth/image": "Image"}
+        topics = {"/cam/image_raw": "Image", "/cam/depth/image_rect": "Image"}
         if info:
             topics["/cam/camera_info"] = "CameraInfo"
         connections = {
@@ -125,7 +125,7 @@ def write_bag(
             messages = {
                 "/cam/camera_info": CameraInfo(header=header, width=512, height=256, k=k, p=p),
                 "/cam/image_raw": image,
-                "/cam/depth/image": depth_to_image(
+                "/cam/depth/image_rect": depth_to_image(
                     np.full((256, 512), truth, np.float32), header, "32FC1"
                 ),
             }
@@ -139,7 +139,8 @@ def test_metrics_are_those_of_the_recorded_depth(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "camera /cam/image_raw" in result.stdout
     report = report_of(tmp_path / "out")
-    assert (report["truth_topic"], report["truth_kind"]) == ("/cam/depth/image", "depth_image")
+    assert report["truth_topic"] == "/cam/depth/image_rect"
+    assert report["truth_kind"] == "depth_image"
     truth = np.full((256, 512), 10, np.float32)
     with Bag(tmp_path / "out" / "depth.mcap") as bag:
         answers: list[Image] = [

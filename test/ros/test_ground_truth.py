@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from rosbags.typesys import Stores, get_typestore
 
 from depth_dpt_core.camera import Intrinsics
 from depth_dpt_ros.camera_info import intrinsics_of
-from depth_dpt_ros.replay.bag import Bag, BagError, find_camera
-from depth_dpt_ros.replay.ground_truth import GroundTruth, find_ground_truth, iter_truth
-from depth_dpt_ros.replay.projection import TransformTree, cloud_points, project_points
+from depth_dpt_ros.replay.bag import Bag, BagError, Camera, find_camera
+from depth_dpt_ros.replay.ground_truth import DepthImages, GroundTruth, find_ground_truth
+from depth_dpt_ros.replay.matching import iter_frames
+from depth_dpt_ros.replay.projection import cloud_points, project_points
+from depth_dpt_ros.replay.transforms import TransformTree
 from depth_dpt_ros.stamps import stamp_ns
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -269,7 +271,7 @@ def found(tmp_path: Path, *messages: tuple[str, int, Any]) -> GroundTruth | None
 @pytest.mark.parametrize(
     ("others", "topic"),
     [
-        ([("/front/depth/image", 0, depth())], "/front/depth/image"),
+        ([("/front/depth/image_rect", 0, depth())], "/front/depth/image_rect"),
         ([("/depth", 0, depth()), ("/front/depth", 0, depth())], "/front/depth"),
         ([("/front/depth", 0, depth(frame="left")), ("/d", 0, depth())], "/d"),  # same frame
         ([("/depth", 0, depth(frame="unknown"))], "/depth"),
@@ -346,6 +348,16 @@ def test_points_through_a_chain(tmp_path: Path, tf_topic: str) -> None:
 # Matching
 
 
+def iter_truth(
+    bag: Bag, camera: Camera, truth: GroundTruth, **tolerance: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Stamp and true depth, hidden points included, of the images that have truth."""
+    for frame in iter_frames(bag, camera, truth, **tolerance):
+        if frame.truth is not None:
+            known = truth.read(frame.truth, frame.camera_info, frame.cloud_to_camera)
+            yield frame.stamp, known.depth if known.with_hidden is None else known.with_hidden
+
+
 def matched(
     tmp_path: Path, images: dict[int, int], truths: dict[int, int], **tolerance: int
 ) -> list[tuple[int, float]]:
@@ -356,7 +368,7 @@ def matched(
     ]
     with Bag(write(tmp_path / "bag", messages)) as bag:
         camera = find_camera(bag, None)
-        pairs = iter_truth(bag, camera, GroundTruth("/depth"), **tolerance)
+        pairs = iter_truth(bag, camera, DepthImages("/depth"), **tolerance)
         return [(stamp // MS, float(metres[0, 0])) for stamp, metres in pairs]
 
 
@@ -414,29 +426,16 @@ def test_points_are_projected_with_the_camera_info_of_their_time(tmp_path: Path)
     assert columns == [3, 4]
 
 
-def test_damaged_truth_leaves_its_image_out_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_damaged_truth_is_refused_with_the_reason(tmp_path: Path) -> None:
     messages = [("/image", n, picture(n * 10**9)) for n in range(3)]
     messages += [("/depth", n, depth(n * 10**9)) for n in range(3)]
     messages[4][2].data = messages[4][2].data[:3]
     with Bag(write(tmp_path / "bag", messages)) as bag:
-        pairs = iter_truth(bag, find_camera(bag, None), GroundTruth("/depth"))
-        assert [stamp // 10**9 for stamp, _ in pairs] == [0, 2]
-    assert "skipping what /depth says at 1000000000 ns: " in caplog.text
-
-
-def test_images_can_be_read_between_truths(tmp_path: Path) -> None:
-    times = [n * 10**8 for n in range(30)]
-    messages = [("/image", time, picture(time)) for time in times]
-    messages += [("/depth", time, depth(time, side=200)) for time in times]
-    with Bag(write(tmp_path / "bag", messages)) as bag:
-        truths = iter_truth(bag, find_camera(bag, None), GroundTruth("/depth"))
-        images = (
-            stamp_ns(bag.deserialize(raw, "/image")) for _, _, raw in bag.messages(["/image"])
-        )
-        pairs = [(image, stamp) for image, (stamp, _) in zip(images, truths, strict=True)]
-    assert pairs == [(time, time) for time in times]
+        truth = DepthImages("/depth")
+        _, second, third = iter_frames(bag, find_camera(bag, None), truth)
+        with pytest.raises(ValueError, match="data is too short"):
+            truth.read(second.truth)
+        assert truth.read(third.truth).depth[0, 0] == 5
 
 
 @pytest.mark.parametrize(("images", "held"), [(range(200), 40), (range(20), 60)])
@@ -445,7 +444,7 @@ def test_memory_does_not_grow_with_the_bag(tmp_path: Path, images: range, held: 
     messages = [("/depth", n * 10**8, depth(n * 10**8, side=side)) for n in range(200)]
     messages += [("/image", n * 10**8, picture(n * 10**8)) for n in images]
     with Bag(write(tmp_path / "bag", messages)) as bag:
-        truths = iter_truth(bag, find_camera(bag, None), GroundTruth("/depth"))
+        truths = iter_truth(bag, find_camera(bag, None), DepthImages("/depth"))
         tracemalloc.start()
         assert sum(1 for _ in truths) == len(images)
         _, peak = tracemalloc.get_traced_memory()
@@ -497,11 +496,12 @@ def test_driving_scene_agrees_with_its_published_point_count() -> None:
         front = find_camera(bag, "/camera_01/image_raw")
         truth = find_ground_truth(bag, front)
         assert truth is not None
-        assert truth.cloud_to_camera is not None
-        _, second, _ = (bag.deserialize(raw, t) for t, _, raw in bag.messages([truth.topic]))
+        _, frame, _ = iter_frames(bag, front, truth)
+        assert frame.cloud_to_camera is not None
+        second = frame.truth
         camera = intrinsics_of(bag.first("/camera_01/camera_info"), 1936, 1216)
     points = cloud_points(second)
-    x, y, z = truth.cloud_to_camera[:3] @ np.vstack([points.T, np.ones(len(points))])
+    x, y, z = frame.cloud_to_camera[:3] @ np.vstack([points.T, np.ones(len(points))])
     u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
     published = (z > 0) & (u >= 0) & (u < 1935) & (v >= 0) & (v < 1215)
     inside = (z > 0) & (u >= -0.5) & (u < 1935.5) & (v >= -0.5) & (v < 1215.5)

@@ -37,7 +37,7 @@ ENTRIES = {
 STAGES = list(ENTRIES)
 # imported by stages, and changing no result of theirs
 BYSTANDERS = {
-    "colorize", "config", "data.workers", "files", "locking", "revision", "training.interruption",
+    "colorize", "config", "data.workers", "files", "locking", "revision", "interruption",
     "training.pictures", "training.run_state", "training.tracking",
 }  # fmt: skip
 

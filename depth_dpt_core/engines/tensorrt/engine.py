@@ -43,6 +43,11 @@ class TensorRtEngine:
         """Runtime, precision of the model and device."""
         return f"tensorrt {trt.__version__} ({self._precision}, {self.gpu.name})"
 
+    @property
+    def concurrent(self) -> bool:
+        """One image at a time, on the GPU's thread."""
+        return False
+
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Run one batch; see `Engine.infer` and `LoadedEngine.infer`."""
 

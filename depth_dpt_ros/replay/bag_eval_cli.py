@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arguments of `depth-dpt bag-eval`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from depth_dpt_core.cli import add_model_argument
+from depth_dpt_core.metrics import MAX_DEPTH, MIN_DEPTH
+
+
+def add_bag_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "bag-eval",
+        help="score a model on bags",
+        description="Score a model on every image of bags, against depth images, disparity or "
+        "LiDAR in them. Topics are found where there is only one choice.",
+    )
+    parser.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="bag or folder of bags")
+    add_model_argument(parser)
+    parser.add_argument("--image-topic", help="pictures; X finds X/compressed too")
+    parser.add_argument(
+        "--camera-info-topic", help="their CameraInfo (default: camera_info beside the images)"
+    )
+    truth = parser.add_mutually_exclusive_group()
+    truth.add_argument("--depth-topic", help="truth: 32FC1, 16UC1 or compressedDepth images")
+    truth.add_argument("--disparity-topic", help="truth: stereo_msgs/DisparityImage")
+    truth.add_argument("--points-topic", help="truth: PointCloud2, through /tf and /tf_static")
+    parser.add_argument(
+        "--tolerance", type=_not_negative, default=0.05, metavar="S",
+        help="largest difference between the stamps of an image and its truth, seconds "
+        "(default: 0.05)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-depth", type=_depth, default=MAX_DEPTH, metavar="M",
+        help="truth from here on does not count, metres (default: 80)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--focal-length", type=_positive, metavar="PX",
+        help="of images without CameraInfo, pixels (default: the model's own camera)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--points", action="store_true", help="put point clouds into the output bag too"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("bag_eval"), help="folder for results (bag_eval)"
+    )
+    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    parser.set_defaults(command=_bag_eval)
+
+
+def _bag_eval(arguments: argparse.Namespace) -> None:
+    from depth_dpt_ros.replay.bag_eval import bag_eval
+    from depth_dpt_ros.replay.evaluate import Settings
+    from depth_dpt_ros.replay.topics import Topics
+
+    named = {
+        "depth_image": arguments.depth_topic,
+        "disparity": arguments.disparity_topic,
+        "points": arguments.points_topic,
+    }
+    truth = next(((kind, topic) for kind, topic in named.items() if topic), None)
+    topics = Topics(arguments.image_topic, arguments.camera_info_topic, truth)  # type: ignore[arg-type]
+    settings = Settings(
+        topics=topics,
+        max_depth=arguments.max_depth,
+        tolerance_ns=round(arguments.tolerance * 1e9),
+        focal_length=arguments.focal_length,
+        points=arguments.points,
+    )
+    bag_eval(arguments.bags, arguments.model, settings, arguments.out, arguments.json)
+
+
+def _positive(text: str) -> float:
+    value = _number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} should be above 0")
+    return value
+
+
+def _not_negative(text: str) -> float:
+    value = _number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} should not be below 0")
+    return value
+
+
+def _depth(text: str) -> float:
+    value = _number(text)
+    if value <= MIN_DEPTH:
+        raise argparse.ArgumentTypeError(f"{text} should be above {MIN_DEPTH} m")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
