@@ -265,7 +265,7 @@ def test_onnxruntime_on_a_gpu_that_fails_goes_on_on_the_cpu(gpu, model, image):
     class OnTheGpu:
         name = "onnxruntime (CUDA)"
         inner = engine._engine
-        inner._on_gpu = True
+        inner._on_cpu = False
 
         def infer(self, tensor):
             def lost(*arguments):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# The part of TensorRT that this project calls; all of it is in 10.3 to 11.1.
+# The part of TensorRT that this project calls; all of it is in 10.3 to 11.4.
 #
 # Written after python/src of github.com/NVIDIA/TensorRT (Apache-2.0), whose bindings come without
 # types. What the C++ side answers with a null pointer is None here.
 
-from collections.abc import Buffer, Iterator
+from collections.abc import Iterator
 from enum import IntEnum
 
 __version__: str
@@ -44,8 +44,9 @@ class Dims:
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[int]: ...
 
-class IHostMemory(Buffer):
+class IHostMemory:
     nbytes: int
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class ITensor:
     name: str

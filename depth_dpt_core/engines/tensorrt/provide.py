@@ -202,6 +202,10 @@ class _Watched:
     def name(self) -> str:
         return self._engine.name
 
+    @property
+    def concurrent(self) -> bool:
+        return False
+
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         self._before()
         return self._engine.infer(tensor)
