@@ -14,7 +14,7 @@ from depth_dpt_core.cli import add_core_commands, run
 def command(*words):
     """Run `depth-dpt engine ...` as the console script does."""
     parser = argparse.ArgumentParser()
-    add_core_commands(parser.add_subparsers(required=True))
+    add_core_commands(parser.add_subparsers(required=True), {})
     return run(parser, ["engine", *map(str, words)])
 
 
