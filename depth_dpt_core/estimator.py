@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +39,7 @@ class DepthEstimator:
         """Load a model (see `artifact.resolve`) on a runtime (see `choice.choose_engine`).
 
         Raises:
-            ArtifactError: the model cannot be found or used, or takes several images at a time.
+            ArtifactError: the model cannot be found or used.
             NoRuntimeError: the runtime that was asked for does not run it.
         """
         artifact = resolve(model) if isinstance(model, str) else model
@@ -70,7 +72,7 @@ class DepthEstimator:
         Raises:
             ValueError: the image is not [H,W,3] uint8.
         """
-        answer = self.engine.infer(self.prepare(image))
+        (answer,) = self.infer([self.prepare(image)])
         geometry = self.geometry(image.shape[1], image.shape[0])
         return self.metric_depth(answer, geometry, intrinsics, at_network_size=at_network_size)
 
@@ -85,6 +87,13 @@ class DepthEstimator:
         geometry = self.geometry(image.shape[1], image.shape[0])
         return to_tensor(geometry.to_network(image), self.spec.input)
 
+    def infer(
+        self, inputs: Sequence[NDArray[np.uint8] | NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """The engine's answers [N,H,W] to 1 to `engine.batch` images, each from `prepare`."""
+        tensor: NDArray[Any] = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
+        return self.engine.infer(tensor).reshape(len(inputs), self.spec.height, self.spec.width)
+
     def metric_depth(
         self,
         answer: NDArray[np.float32],
@@ -94,8 +103,7 @@ class DepthEstimator:
         at_network_size: bool = False,
     ) -> NDArray[np.float32]:
         """What `__call__` answers, from what the engine does to an image of this geometry."""
-        answer = answer.reshape(self.spec.height, self.spec.width)
-        depth = to_depth(answer, self.spec.output)
+        depth = to_depth(answer.reshape(self.spec.height, self.spec.width), self.spec.output)
         scale = self.metric_scale(geometry, intrinsics)
         depth = geometry.crop(depth) if at_network_size else geometry.to_image(depth)
         # before scaling: rounding must not push an answer at the very end over it
