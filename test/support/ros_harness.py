@@ -194,6 +194,27 @@ class Camera:
         self.wait_for(lambda: self.diagnostics)
         return self.diagnostics[-1].status[0]
 
+    def wait_for_status(
+        self,
+        level: bytes,
+        words: str = "",
+        *,
+        name: str = "depth_node: depth",
+        send: Callable[[], object] = lambda: None,
+        timeout: float = 40.0,
+    ) -> Any:
+        """Wait for a diagnostic status, while `send` keeps images coming at some ten hertz."""
+        self.diagnostics.clear()
+        end = time.monotonic() + timeout
+        while True:
+            seen = [s for a in self.diagnostics for s in a.status if s.name == name]
+            for status in seen:
+                if status.level == level and words in status.message:
+                    return status
+            assert time.monotonic() < end, [(s.level, s.message) for s in seen[-1:]]
+            send()
+            self.spin(0.1)
+
 
 def metres(message: Image) -> np.ndarray:
     """Depth of a 32FC1 message [H,W]."""

@@ -106,7 +106,8 @@ class LoadedEngine:
         sides = [spec.height, spec.width]
         image = [*sides, 3] if spec.input.layout == "NHWC" else [3, *sides]
         engine = self._engine
-        batch = max(1, tuple(engine.get_tensor_shape(spec.input.name))[0])
+        images, *_ = engine.get_tensor_shape(spec.input.name)
+        batch = max(1, images)
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         modes = {
             spec.input.name: trt.TensorIOMode.INPUT,
