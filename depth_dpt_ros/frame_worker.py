@@ -142,12 +142,13 @@ class FrameWorker:
         if known is not None:
             self._health.camera_warning = ""
         network = parameters.output_size == "network"
-        depth = self._estimator(image, camera, at_network_size=network)
-        if parameters.depth_scale != 1.0:
-            depth *= np.float32(parameters.depth_scale)
-        with np.errstate(invalid="ignore"):
-            depth[depth > parameters.max_depth] = np.nan
-        return depth
+        return self._estimator(
+            image,
+            camera,
+            at_network_size=network,
+            depth_scale=parameters.depth_scale,
+            max_depth=parameters.max_depth,
+        )
 
     def _assumed_camera(
         self, image: NDArray[np.uint8], parameters: NodeParameters
