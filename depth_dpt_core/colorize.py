@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 ColorMap = Literal["turbo", "inferno", "magma"]
 COLOR_MAPS: tuple[ColorMap, ...] = get_args(ColorMap)
-UNKNOWN_COLOR = (64, 64, 64)  # a grey that none of the maps contains
+_UNKNOWN_LEVEL = 64
+UNKNOWN_COLOR = (_UNKNOWN_LEVEL,) * 3  # a grey that none of the maps contains
 
 _OPENCV = {
     "turbo": cv2.COLORMAP_TURBO,
@@ -58,15 +59,14 @@ def colorize(
         raise ValueError(f"color map {color_map!r}: choose one of {', '.join(COLOR_MAPS)}")
     if not 0 < min_depth < max_depth:
         raise ValueError(f"needs 0 < min_depth < max_depth, got {min_depth} and {max_depth}")
-    finite = np.isfinite(depth)
-    near = np.float32(min_depth)
-    above = np.asarray(cv2.log(np.where(finite, np.maximum(depth, near), near)), np.float32)
-    np.subtract(above, np.float32(np.log(min_depth)), out=above)
-    # rounds and saturates at the far end
     gain = 255 / np.log(max_depth / min_depth)
-    level = cv2.convertScaleAbs(above, alpha=gain)
+    above = cv2.max(depth, np.full_like(depth, min_depth))
+    cv2.log(above, above)
+    # rounds and saturates at the far end; of nothing, OpenCV's logarithm is undefined
+    level = cv2.convertScaleAbs(above, alpha=gain, beta=-gain * np.log(min_depth))
     out = np.asarray(cv2.applyColorMap(level, _TABLES[color_map]), np.uint8)
-    out[~finite] = UNKNOWN_COLOR
+    unknown = ~np.isfinite(depth)
+    cv2.copyTo(np.full_like(out, _UNKNOWN_LEVEL), unknown.view(np.uint8), out)
     return out
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,8 @@ class DepthEstimator:
         intrinsics: Intrinsics | None,
         *,
         at_network_size: bool = False,
+        depth_scale: float = 1.0,
+        max_depth: float = math.inf,
     ) -> NDArray[np.float32]:
         """Estimate depth.
 
@@ -65,16 +68,26 @@ class DepthEstimator:
             intrinsics: the image's camera; None takes the camera that the model was trained for.
             at_network_size: answer at the network's resolution (the content region [h,w], see
                 `Geometry`) instead of the image's.
+            depth_scale: factor on all depth, beside that of the focal length.
+            max_depth: metres beyond which depth is not wanted.
 
         Returns:
-            [H,W] metres along the camera's z axis; NaN where the model's range ends.
+            [H,W] metres along the camera's z axis; NaN outside the model's range and beyond
+            max_depth.
 
         Raises:
             ValueError: the image is not [H,W,3] uint8.
         """
         (answer,) = self.infer([self.prepare(image)])
         geometry = self.geometry(image.shape[1], image.shape[0])
-        return self.metric_depth(answer, geometry, intrinsics, at_network_size=at_network_size)
+        return self.metric_depth(
+            answer,
+            geometry,
+            intrinsics,
+            at_network_size=at_network_size,
+            depth_scale=depth_scale,
+            max_depth=max_depth,
+        )
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
         """What the engine gets of an image [H,W,3]; like `metric_depth`, for any thread.
@@ -101,16 +114,22 @@ class DepthEstimator:
         intrinsics: Intrinsics | None,
         *,
         at_network_size: bool = False,
+        depth_scale: float = 1.0,
+        max_depth: float = math.inf,
     ) -> NDArray[np.float32]:
         """What `__call__` answers, from what the engine does to an image of this geometry."""
-        depth = to_depth(answer.reshape(self.spec.height, self.spec.width), self.spec.output)
-        scale = self.metric_scale(geometry, intrinsics)
+        answer = answer.reshape(self.spec.height, self.spec.width)
+        depth = to_depth(answer, self.spec.output)
+        # while it is small; the range takes the same rounding, so that its ends still belong to it
+        scale = np.float32(self.metric_scale(geometry, intrinsics) * depth_scale)
+        low, high = (
+            np.float32(self.spec.min_depth) * scale,
+            np.float32(self.spec.max_depth) * scale,
+        )
+        depth = np.asarray(depth * scale, np.float32)
         depth = geometry.crop(depth) if at_network_size else geometry.to_image(depth)
-        # before scaling: rounding must not push an answer at the very end over it
-        low, high = np.float32(self.spec.min_depth), np.float32(self.spec.max_depth)
-        known = (depth >= low) & (depth <= high)
-        depth = np.asarray(depth * np.float32(scale), np.float32)
-        depth[~known] = np.nan
+        known = (depth >= low) & (depth <= min(high, np.float32(max_depth)))
+        np.copyto(depth, np.float32(np.nan), where=~known)
         return depth
 
     def geometry(self, width: int, height: int) -> Geometry:

@@ -18,6 +18,7 @@ from depth_dpt_ros.depth_outputs import DepthOutputs
 from depth_dpt_ros.diagnostics import Report
 from depth_dpt_ros.latest_frame import LatestFrames
 from depth_dpt_ros.parameters import NodeParameters
+from depth_dpt_ros.rectification import RectifierCache
 from depth_dpt_ros.stamps import stamp_ns
 
 
@@ -41,6 +42,7 @@ class Camera:
     Attributes:
         name: empty for the only camera of a node.
         infos: what CameraInfo has come.
+        rectifiers: the maps that follow from it.
         outputs: its publishers.
         health: how it is doing.
     """
@@ -55,6 +57,7 @@ class Camera:
         self._subscriptions: CameraSubscriptions | None = None
         self._last_begun = float("-inf")  # monotonic s
         self.infos = CameraInfoBuffer()
+        self.rectifiers = RectifierCache()
         self.outputs = DepthOutputs(node, prefix)
         self.health = CameraHealth(node.resolve_topic_name(self._image))
 

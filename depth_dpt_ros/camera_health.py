@@ -44,7 +44,6 @@ class CameraHealth:
         self._last_refusal = ("", float("-inf"))  # why, monotonic s
         self._times: dict[str, deque[float]] = {}  # s
         self._ages: deque[float] = deque(maxlen=_WINDOW)  # s
-        self._camera: dict[str, str] = {}
         self._warning = ""
 
     def activate(self) -> None:
@@ -87,11 +86,11 @@ class CameraHealth:
                 self._times.setdefault(stage, deque(maxlen=_WINDOW)).append(seconds)
             self._ages.append(age)
 
-    def set_camera(self, warning: str, **values: str) -> bool:
+    def set_camera(self, warning: str) -> bool:
         """Tell what is wrong with the calibration, if anything; whether that is news."""
         with self._lock:
             news = warning not in ("", self._warning)
-            self._warning, self._camera = warning, values
+            self._warning = warning
             return news
 
     def report(self, *, publishers: int) -> Report:
@@ -131,7 +130,6 @@ class CameraHealth:
             **{f"refused, {cause}": count for cause, count in self._refused.items()},
             "input rate (Hz)": f"{self._rate(self._arrivals, now):.1f}",
             "output rate (Hz)": f"{self._rate(self._answers, now):.1f}",
-            **self._camera,
         }
         for stage, seconds in self._times.items():
             values |= _percentiles(stage, seconds)

@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_dpt_core.camera import Intrinsics
-from depth_dpt_core.colorize import colorize
+from depth_dpt_core.edge_filter import ValidRegion, blank_edges
 from depth_dpt_core.estimator import DepthEstimator
 from depth_dpt_core.preprocess import Geometry
 from depth_dpt_ros.camera import Camera, Received
 from depth_dpt_ros.camera_info import info_for_depth, intrinsics_of
 from depth_dpt_ros.depth_outputs import Heard
-from depth_dpt_ros.image_codec import depth_to_image, rgb_to_image, to_rgb
+from depth_dpt_ros.image_codec import to_rgb
 from depth_dpt_ros.node_log import NodeLog
 from depth_dpt_ros.parameters import NodeParameters
+from depth_dpt_ros.rectification import Rectifier
 
 # The answer is scaled by f / f_canonical. A network has seen a range of focal lengths about the
 # canonical one at best; beyond twice, either way, objects have sizes that it has not learned.
@@ -46,48 +47,82 @@ class StageTimes:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """An image that has been read and brought to the network's size.
+class View:
+    """An image [H,W,3], and its camera as far as it is known.
 
-    `tensor` is what `DepthEstimator.prepare` made of it. `info` and `intrinsics` are the
-    camera's as far as they are known; `intrinsics` may stand in for a CameraInfo that is missing.
+    `intrinsics` may stand in for a CameraInfo that is missing; `warning` says so, or what else is
+    odd about the camera. Rectified images have a `rectifier`, and `info` is theirs.
     """
+
+    image: NDArray[np.uint8]
+    geometry: Geometry
+    info: Any | None
+    intrinsics: Intrinsics | None
+    rectifier: Rectifier | None
+    warning: str
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image on its way through the network; `tensor` is what `prepare` made of it."""
 
     camera: Camera
     received: Received
     heard: Heard
-    geometry: Geometry
+    view: View
     tensor: Any
-    info: Any | None
-    intrinsics: Intrinsics | None
     times: StageTimes
 
     def finish(
         self, answer: NDArray[np.float32], estimator: DepthEstimator, now: Callable[[], int]
     ) -> None:
         """Publish what the network's answer [H,W] says; `now` is the time of stamps, ns."""
-        settings, header = self.received.settings, self.received.message.header
-        outputs = self.camera.outputs
-        depth = estimator.metric_depth(
-            answer,
-            self.geometry,
-            self.intrinsics,
-            at_network_size=settings.output_size == "network",
-        )
-        if settings.depth_scale != 1.0:
-            depth *= np.float32(settings.depth_scale)
-        with np.errstate(invalid="ignore"):
-            depth[depth > settings.max_depth] = np.nan
+        depth = self._depth(answer, estimator)
         self.times.lap("finish")
-        if self.heard.info:
-            _publish_info(self.camera, self.received, self.info, self.intrinsics, self.geometry)
-        if self.heard.depth:
-            outputs.depth.publish(depth_to_image(depth, header, settings.depth_encoding))
-        if self.heard.color:
-            outputs.color.publish(rgb_to_image(_colors(depth, settings), header))
+        self._publish(depth)
         self.times.lap("publish")
         age = (now() - self.received.stamp) * 1e-9
         self.camera.health.count_answered(self.times.all(), age)
+
+    def _depth(
+        self, answer: NDArray[np.float32], estimator: DepthEstimator
+    ) -> NDArray[np.float32]:
+        """Metres [H,W] at the size to publish, NaN where they are unknown or not wanted."""
+        settings, view = self.received.settings, self.view
+        depth = estimator.metric_depth(
+            answer,
+            view.geometry,
+            view.intrinsics,
+            at_network_size=settings.output_size == "network",
+            depth_scale=settings.depth_scale,
+            max_depth=settings.max_depth,
+        )
+        content = view.geometry.content_width, view.geometry.content_height
+        blank_edges(depth, settings.edge_threshold, grid=content)
+        if view.rectifier is not None:
+            view.rectifier.blank(depth)
+        ValidRegion(
+            settings.valid_left, settings.valid_top, settings.valid_right, settings.valid_bottom
+        ).blank_outside(depth)
+        return depth
+
+    def _publish(self, depth: NDArray[np.float32]) -> None:
+        settings, header = self.received.settings, self.received.message.header
+        outputs, view = self.camera.outputs, self.view
+        if self.heard.info:
+            _publish_info(self.camera, self.received, view)
+        if self.heard.depth:
+            outputs.publish_depth(depth, header, settings)
+        outputs.publish_color(self.heard, depth, header, settings)
+        if self.heard.points and view.info is not None and view.intrinsics is not None:
+            camera, image = view.intrinsics, view.image
+            if settings.output_size == "network":
+                camera, image = (
+                    view.geometry.intrinsics_at_content(camera),
+                    view.geometry.resize(image),
+                )
+            color = image if settings.points_color else None
+            outputs.publish_points(depth, camera, color, header, settings)
 
 
 def begin(
@@ -97,7 +132,7 @@ def begin(
 
     Raises:
         ImageCodecError: the image cannot be read.
-        CameraInfoError: the CameraInfo is not the image's.
+        CameraInfoError: the CameraInfo is not the image's, or cannot be rectified by.
     """
     times = StageTimes(received.at)
     times.lap("wait")
@@ -105,24 +140,34 @@ def begin(
     if not any(heard):
         camera.health.count_unheard()
         return None
+    view = _view(camera, received, estimator)
+    if camera.health.set_camera(view.warning):
+        log.warn(camera.titled(view.warning))
+    times.lap("decode")
+    if not heard.needs_depth:
+        _publish_info(camera, received, view)
+        return None
+    tensor = estimator.prepare(view.image)
+    times.lap("prepare")
+    return Frame(camera, received, heard, view, tensor, times)
+
+
+def _view(camera: Camera, received: Received, estimator: DepthEstimator) -> View:
+    """The picture, rectified if that is wanted, with its camera."""
     info = camera.begin(received)
     image = to_rgb(received.message)
-    times.lap("decode")
     height, width = image.shape[:2]
     geometry = estimator.geometry(width, height)
     if info is None:
         intrinsics, warning = _assumed_camera(received.settings, width, height)
-    else:
-        intrinsics = intrinsics_of(info, width, height)
-        warning = _focal_warning(estimator.metric_scale(geometry, intrinsics), intrinsics)
-    if camera.health.set_camera(warning, **{"image size": f"{width}x{height}"}):
-        log.warn(camera.titled(warning))
-    if not heard.needs_depth:
-        _publish_info(camera, received, info, intrinsics, geometry)
-        return None
-    tensor = estimator.prepare(image)
-    times.lap("prepare")
-    return Frame(camera, received, heard, geometry, tensor, info, intrinsics, times)
+        return View(image, geometry, None, intrinsics, None, warning)
+    rectifier = None
+    if received.settings.rectify:
+        rectifier = camera.rectifiers.get(info, width, height)
+        image, info = rectifier(image), rectifier.info
+    intrinsics = intrinsics_of(info, width, height)
+    warning = _focal_warning(estimator.metric_scale(geometry, intrinsics), intrinsics)
+    return View(image, geometry, info, intrinsics, rectifier, warning)
 
 
 def _assumed_camera(
@@ -147,26 +192,11 @@ def _focal_warning(ratio: float, intrinsics: Intrinsics) -> str:
     )
 
 
-def _publish_info(
-    camera: Camera,
-    received: Received,
-    info: Any | None,
-    intrinsics: Intrinsics | None,
-    geometry: Geometry,
-) -> None:
+def _publish_info(camera: Camera, received: Received, view: View) -> None:
     """Publish the camera of the depth, where it is known."""
-    if info is None or intrinsics is None:
+    if view.info is None or view.intrinsics is None:
         return
     network = received.settings.output_size == "network"
-    message = info_for_depth(info, intrinsics, geometry, at_network_size=network)
+    message = info_for_depth(view.info, view.intrinsics, view.geometry, at_network_size=network)
     message.header = received.message.header
-    camera.outputs.info.publish(message)
-
-
-def _colors(depth: NDArray[np.float32], settings: NodeParameters) -> NDArray[np.uint8]:
-    return colorize(
-        depth,
-        settings.color_min_depth,
-        settings.color_max_depth,
-        color_map=settings.color_map,
-    )
+    camera.outputs.publish_info(message)

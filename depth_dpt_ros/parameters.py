@@ -103,12 +103,25 @@ PARAMETERS = (
                   "a prefix", applies="inactive"),
     ParameterSpec("image_transport", "raw", "subscribe to image, or to image/compressed",
                   choices=("raw", "compressed"), applies="inactive"),
+    ParameterSpec("rectify", False, "take images as raw and rectify them by their CameraInfo "
+                  "(plumb_bob, rational_polynomial, equidistant)"),
     ParameterSpec("output_size", "input", "publish at the image's size, or at the network's "
                   "(padding cut)", choices=("input", "network")),
     ParameterSpec("depth_encoding", "32FC1", "metres as float, or millimetres as integers, "
                   "which end at 65.535 m", choices=("32FC1", "16UC1")),
     ParameterSpec("max_depth", 80.0, "farther than this is published as unknown", "m",
                   0.1, 1000.0),
+    ParameterSpec("edge_threshold", 0.0, "depth at jumps is unknown: the share by which the "
+                  "farther neighbour lies beyond the nearer, such as 0.1; 0 keeps all", "",
+                  0.0, 10.0),
+    ParameterSpec("valid_left", 0.0, "depth left of this is unknown", "share of the width",
+                  0.0, 1.0),
+    ParameterSpec("valid_top", 0.0, "depth above this is unknown", "share of the height",
+                  0.0, 1.0),
+    ParameterSpec("valid_right", 1.0, "depth right of this is unknown", "share of the width",
+                  0.0, 1.0),
+    ParameterSpec("valid_bottom", 1.0, "depth below this is unknown, such as that of the own "
+                  "bonnet", "share of the height", 0.0, 1.0),
     ParameterSpec("depth_scale", 1.0, "factor on all depth, as measured against truth", "",
                   0.01, 100.0),
     ParameterSpec("focal_length", 0.0, "used when no CameraInfo comes, 0 for the training camera",
@@ -122,10 +135,23 @@ PARAMETERS = (
                   0.01, 1000.0),
     ParameterSpec("color_max_depth", 80.0, "depth at the far end of the colours", "m",
                   0.01, 1000.0),
+    ParameterSpec("color_jpeg_quality", 95, "of depth/color/image/compressed", low=1, high=100),
+    ParameterSpec("points_organised", True, "depth/points keeps rows and columns, unknown points "
+                  "NaN; else it has the known ones only"),
+    ParameterSpec("points_color", True, "points have the colour of the image"),
+    ParameterSpec("points_stride", 1, "points of every n-th row and column of the depth",
+                  low=1, high=64),
+    ParameterSpec("points_min_depth", 0.0, "nearer points are left out", "m", 0.0, 1000.0),
+    ParameterSpec("points_max_depth", 1000.0, "farther points are left out", "m", 0.0, 1000.0),
 )  # fmt: skip
 _BY_NAME = {spec.name: spec for spec in PARAMETERS}
 # (smaller, larger)
-_ORDERED = (("color_min_depth", "color_max_depth"),)
+_ORDERED = (
+    ("color_min_depth", "color_max_depth"),
+    ("points_min_depth", "points_max_depth"),
+    ("valid_left", "valid_right"),
+    ("valid_top", "valid_bottom"),
+)
 
 
 @dataclass(frozen=True)
@@ -139,9 +165,15 @@ class NodeParameters:
     autostart: bool
     cameras: list[str]
     image_transport: str
+    rectify: bool
     output_size: str
     depth_encoding: Any
     max_depth: float
+    edge_threshold: float
+    valid_left: float
+    valid_top: float
+    valid_right: float
+    valid_bottom: float
     depth_scale: float
     focal_length: float
     camera_info_timeout: float
@@ -149,6 +181,12 @@ class NodeParameters:
     color_map: Any
     color_min_depth: float
     color_max_depth: float
+    color_jpeg_quality: int
+    points_organised: bool
+    points_color: bool
+    points_stride: int
+    points_min_depth: float
+    points_max_depth: float
 
 
 def declare(node: Node, is_active: Callable[[], bool]) -> None:
@@ -201,7 +239,7 @@ def _refusal(changed: Mapping[str, Any], before: Mapping[str, Any]) -> str:
     after = {**before, **changed}
     for low, high in _ORDERED:
         if not after[low] < after[high]:
-            return f"{low} ({after[low]:g} m) must be less than {high} ({after[high]:g} m)"
+            return f"{low} ({after[low]:g}) must be less than {high} ({after[high]:g})"
     return ""
 
 
