@@ -7,6 +7,7 @@ README.md anew.
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import yaml
@@ -14,57 +15,59 @@ import yaml
 from depth_dpt_core.files import write_atomically
 from depth_dpt_ros.parameters import APPLIES, PARAMETERS, ParameterSpec
 
-BEGIN = "<!-- parameters: made by python -m depth_dpt_ros.parameter_docs -->"
-END = "<!-- /parameters -->"
+_BEGIN = "<!-- made by: python -m depth_dpt_ros.parameter_docs -->\n"
+_END = "<!-- end of what was made -->\n"
 
 
 def config() -> str:
     """config/depth.yaml: every parameter with its default."""
     lines = [
-        "# Parameters of depth_node with their defaults; `ros2 param describe` says more.",
-        "# Made by: python -m depth_dpt_ros.parameter_docs",
+        "# Parameters of depth_node with their defaults; can be set at any time where nothing else",
+        "# is said. Made by: python -m depth_dpt_ros.parameter_docs",
         "/**:",
         "  ros__parameters:",
     ]
     for spec in PARAMETERS:
-        given = f"{spec.name}: {_yaml(spec)}"
-        lines.append(f"    # {_about(spec)}")
-        lines.append(f"    {given}")
+        comment = textwrap.wrap(_about(spec), 92)
+        lines += [*(f"    # {line}" for line in comment), f"    {spec.name}: {_default(spec)}"]
     return "\n".join(lines) + "\n"
 
 
 def table() -> str:
     """The table of README.md, in Markdown."""
     rows = ["| name | default | unit | what | can be set |", "|---|---|---|---|---|"]
-    for spec in PARAMETERS:
-        what = spec.description
-        if spec.choices:
-            what += f": {', '.join(f'`{choice}`' for choice in spec.choices)}"
-        rows.append(
-            f"| `{spec.name}` | `{_yaml(spec)}` | {spec.unit} | {what} | {APPLIES[spec.applies]} |"
-        )
-    return "\n".join(rows)
+    rows += [
+        f"| `{spec.name}` | `{_default(spec)}` | {spec.unit} | {spec.description}"
+        f"{_range(spec, ': ', '`')} | {APPLIES[spec.applies]} |"
+        for spec in PARAMETERS
+    ]
+    return "\n".join(rows) + "\n"
 
 
 def with_table(readme: str) -> str:
     """The text of README.md with the table of today between its marks."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    before, _, rest = readme.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    return f"{before}{_BEGIN}\n{table()}\n{_END}{after}"
 
 
 def _about(spec: ParameterSpec) -> str:
-    parts = [spec.description]
+    unit = f" [{spec.unit}]" if spec.unit else ""
+    when = "" if spec.applies == "live" else f"; can be set {APPLIES[spec.applies]}"
+    return f"{spec.description}{unit}{_range(spec, ': ', '')}{when}"
+
+
+def _range(spec: ParameterSpec, start: str, quote: str) -> str:
+    """What it can be, if that is limited."""
     if spec.choices:
-        parts.append(f"one of {', '.join(spec.choices)}")
-    elif spec.low is not None and spec.high is not None:
-        parts.append(f"{spec.low:g} to {spec.high:g} {spec.unit}".strip())
-    parts.append(f"can be set {APPLIES[spec.applies]}")
-    return "; ".join(parts)
+        return start + ", ".join(f"{quote}{choice}{quote}" for choice in spec.choices)
+    if spec.low is not None and spec.high is not None:
+        return f" ({spec.low:g} to {spec.high:g})"
+    return ""
 
 
-def _yaml(spec: ParameterSpec) -> str:
-    """The default as YAML has it."""
+def _default(spec: ParameterSpec) -> str:
+    """As YAML has it."""
     return yaml.safe_dump(spec.default, default_flow_style=True).removesuffix("\n...\n").strip()
 
 

@@ -28,7 +28,7 @@ from depth_dpt_core.engines.choice import Runtime
 Value = bool | int | float | str | list[str]
 Applies = Literal["live", "inactive", "start"]
 APPLIES: dict[Applies, str] = {
-    "live": "at the next frame",
+    "live": "at any time",
     "inactive": "only while not active",
     "start": "at start only",
 }
@@ -40,8 +40,8 @@ _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", 
 class ParameterSpec:
     """One parameter; its type is that of `default`.
 
-    `applies` says when it can be set: at any time, for the next frame on ("live"), while the
-    node is not active, for the next activation ("inactive"), or never ("start": read-only).
+    `applies` says when it can be set: at any time, which counts from the next image on ("live"),
+    while the node is not active ("inactive"), or never ("start": read-only).
     """
 
     name: str
