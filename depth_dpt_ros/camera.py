@@ -15,7 +15,7 @@ from depth_dpt_ros.camera_health import CameraHealth
 from depth_dpt_ros.camera_info import CameraInfoBuffer
 from depth_dpt_ros.camera_subscriptions import CameraSubscriptions
 from depth_dpt_ros.depth_outputs import DepthOutputs
-from depth_dpt_ros.diagnostics import Report
+from depth_dpt_ros.diagnostics import WARN, Report
 from depth_dpt_ros.latest_frame import LatestFrames
 from depth_dpt_ros.parameters import NodeParameters
 from depth_dpt_ros.rectification import RectifierCache
@@ -59,7 +59,7 @@ class Camera:
         self.infos = CameraInfoBuffer()
         self.rectifiers = RectifierCache()
         self.outputs = DepthOutputs(node, prefix)
-        self.health = CameraHealth(node.resolve_topic_name(self._image))
+        self.health = CameraHealth()
 
     def activate(self, *, compressed: bool) -> None:
         """Subscribe; what was known of the camera before is forgotten."""
@@ -93,9 +93,20 @@ class Camera:
 
     def report(self) -> Report:
         """For /diagnostics."""
-        subscriptions = self._subscriptions
-        offered = 0 if subscriptions is None else self._node.count_publishers(subscriptions.topic)
-        return self.health.report(publishers=offered)
+        report = self.health.report()
+        if self._subscriptions is None:
+            return report
+        if self.health.silent:
+            report.add(WARN, self._missing("image", self._subscriptions.topic))
+        elif self.infos.empty:
+            topic = self._node.resolve_topic_name(self._camera_info)
+            report.add(WARN, self._missing("usable camera_info", topic))
+        return report
+
+    def _missing(self, what: str, topic: str) -> str:
+        publishers = self._node.count_publishers(topic)
+        offers = f"{publishers} publish it" if publishers else "nobody publishes it"
+        return f"no {what} has come on {topic}: {offers}"
 
     def titled(self, text: str) -> str:
         """A text for the log, with the camera's name where it has one."""

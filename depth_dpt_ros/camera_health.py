@@ -32,9 +32,7 @@ _AGES = (-1.0, 3600.0)
 class CameraHealth:
     """Written by the callbacks and the worker, read once a second."""
 
-    def __init__(self, topic: str) -> None:
-        """Begin with nothing; `topic` is the image's, for people."""
-        self._topic = topic
+    def __init__(self) -> None:
         self._lock = Lock()
         self._active_since: float | None = None  # monotonic s
         self._arrivals: deque[float] = deque(maxlen=_ARRIVALS)
@@ -93,24 +91,30 @@ class CameraHealth:
             self._warning = warning
             return news
 
-    def report(self, *, publishers: int) -> Report:
-        """Sum up; `publishers` is how many offer the images at present."""
+    @property
+    def silent(self) -> bool:
+        """Whether no image has come since it was activated."""
+        with self._lock:
+            return not self._arrivals
+
+    def report(self) -> Report:
+        """Sum up."""
         with self._lock:
             now = time.monotonic()
             report = Report()
             reason, when = self._last_refusal
             if self._active_since is not None:
-                report.add(*self._silence(now, publishers))
+                report.add(*self._silence(now))
                 if now - when < _RECENT:
                     report.add(WARN, f"images refused, the last: {reason}")
                 report.add(WARN, self._warning)
             report.values = self._values(now)
             return report
 
-    def _silence(self, now: float, publishers: int) -> tuple[bytes, str]:
+    def _silence(self, now: float) -> tuple[bytes, str]:
+        """Level and text where a camera that was heard is not any more."""
         if not self._arrivals:
-            who = f"{publishers} offer it" if publishers else "nobody publishes it"
-            return WARN, f"no image has come on {self._topic}, {who}"
+            return WARN, ""
         recent = list(self._arrivals)[-31:]
         gaps = [after - before for before, after in pairwise(recent)]
         period = median(gaps) if gaps else _UNKNOWN_PERIOD
@@ -118,7 +122,7 @@ class CameraHealth:
         if silent < limit:
             return WARN, ""
         level = WARN if silent < _SILENT_ERROR * limit else ERROR
-        return level, f"no image on {self._topic} for {silent:.1f} s, before every {period:.3f} s"
+        return level, f"no image for {silent:.1f} s, before that one every {period:.3f} s"
 
     def _values(self, now: float) -> dict[str, Any]:
         values: dict[str, Any] = {

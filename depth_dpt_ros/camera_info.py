@@ -44,6 +44,12 @@ class CameraInfoBuffer:
             while len(self._infos) > _KEPT:
                 self._infos.popitem(last=False)
 
+    @property
+    def empty(self) -> bool:
+        """Whether none has come."""
+        with self._lock:
+            return not self._infos
+
     def due(self, stamp: int, timeout: float) -> float:
         """When to stop waiting for the CameraInfo of an image, monotonic seconds.
 

@@ -48,7 +48,7 @@ class FrameWorker:
 
     def _run(self) -> None:
         engine = self._estimator.engine
-        # what the engine takes at once, from as many cameras, the longest waiting first
+        # as many cameras as the engine takes at once
         while (taken := self._frames.take(engine.batch)) is not None:
             self._answer(taken)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from threading import Condition
@@ -15,8 +16,8 @@ Frame = TypeVar("Frame")
 class LatestFrames(Generic[Source, Frame]):
     """Hands frames from callbacks to a worker thread; an unstarted older one is replaced.
 
-    Whoever has waited longest comes first. A frame that replaces another keeps its turn, so that
-    no camera, however fast, can keep another waiting for more than the one inference at hand.
+    The camera comes first whose last turn is longest ago: between a frame's coming and its turn
+    every other camera has one turn at most, however fast it is.
     """
 
     def __init__(self, due: Callable[[Source, Frame], float]) -> None:
@@ -28,7 +29,9 @@ class LatestFrames(Generic[Source, Frame]):
         """
         self._due = due
         self._changed = Condition()
-        self._frames: dict[Source, Frame] = {}  # longest waiting first
+        self._frames: dict[Source, Frame] = {}
+        self._turns: dict[Source, int] = {}  # number of the last turn of each
+        self._numbers = itertools.count(1)
         self._open = False
 
     def put(self, source: Source, frame: Frame) -> bool:
@@ -52,6 +55,8 @@ class LatestFrames(Generic[Source, Frame]):
                 now = time.monotonic()
                 ready = [source for source, when in due.items() if when <= now]
                 if ready:
+                    ready.sort(key=lambda source: self._turns.get(source, 0))
+                    self._turns |= zip(ready[:most], self._numbers)
                     return [(source, self._frames.pop(source)) for source in ready[:most]]
                 self._changed.wait(min(due.values()) - now if due else None)
             return None
@@ -70,5 +75,6 @@ class LatestFrames(Generic[Source, Frame]):
         """Dismiss whoever waits, and drop what nobody took."""
         with self._changed:
             self._frames.clear()
+            self._turns.clear()
             self._open = False
             self._changed.notify_all()

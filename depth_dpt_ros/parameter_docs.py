@@ -22,8 +22,8 @@ _END = "<!-- end of what was made -->\n"
 def config() -> str:
     """config/depth.yaml: every parameter with its default."""
     lines = [
-        "# Parameters of depth_node with their defaults; can be set at any time where nothing else",
-        "# is said. Made by: python -m depth_dpt_ros.parameter_docs",
+        "# Parameters of depth_node with their defaults; can be set at any time where nothing",
+        "# else is said. Made by: python -m depth_dpt_ros.parameter_docs",
         "/**:",
         "  ros__parameters:",
     ]

@@ -85,7 +85,7 @@ def test_a_whole_number_is_a_number(declared: Declared) -> None:
         ("max_depth", True, "max_depth is True, must be a number"),
         ("max_depth", None, "max_depth is None, must be a number"),  # to delete it
         ("points_stride", 0, "points_stride"),
-        ("points_stride", 2.5, "expected 'Type.INTEGER'"),
+        ("points_stride", 2.5, "Wrong parameter type"),
         ("color_map", "rainbow", "color_map is 'rainbow', must be one of turbo, inferno, magma"),
         ("color_min_depth", 80.0, "color_min_depth (80) must be less than color_max_depth (80)"),
         ("valid_top", 1.0, "valid_top (1) must be less than valid_bottom (1)"),

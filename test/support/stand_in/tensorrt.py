@@ -280,6 +280,7 @@ class _Context:
 
     def execute_async_v3(self, stream_handle):
         counts["execute"] += 1
+        time.sleep(faults.get("execute_seconds", 0))
         assert stream_handle == 4711
         if faults.get("execute") or counts["execute"] >= faults.get("execute_from", np.inf):
             _say(self.engine.logger, "Error Code 1: Cuda Runtime (an illegal memory access)")
