@@ -67,12 +67,17 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """What the network answers: scale * output + shift is `quantity` in metres (or 1/metres)."""
+    """What the network answers: scale * output + shift is `quantity` in metres (or 1/metres).
+
+    Unless it is `relative`: then the unit is unknown, and may be another in every image. Such an
+    answer only orders pixels by distance; see `DepthEstimator.nearness` and `with_scale`.
+    """
 
     name: str = "depth"
     quantity: Quantity = "depth"
     scale: float = 1.0
     shift: float = 0.0
+    relative: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,8 @@ class ModelSpec:
     `width` and `height` are the network's input size in pixels. `canonical_focal_length` (and
     `canonical_focal_length_y`, where pixels are not square after stretching) is in pixels at that
     size; None means that the answer does not depend on the focal length. `min_depth` and
-    `max_depth`, in metres, hold at the canonical focal length and scale with it.
+    `max_depth`, in metres (in the answer's own unit where that is relative), hold at the canonical
+    focal length and scale with it.
     """
 
     width: int
@@ -172,6 +178,10 @@ class ModelSpec:
         if not (isinstance(self.metrics, dict) and _are_numbers(*self.metrics.values())):
             raise ArtifactError(
                 f"{source}: metrics is {self.metrics!r}, must be names and numbers"
+            )
+        if not isinstance(self.output.relative, bool):
+            raise ArtifactError(
+                f"{source}: output relative is {self.output.relative!r}, must be true or false"
             )
         scale, shift = self.output.scale, self.output.shift
         if not (_are_numbers(scale, shift) and scale != 0):

@@ -5,25 +5,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_dpt_core.artifact import Artifact, ModelSpec, resolve
+from depth_dpt_core.artifact import Artifact, ArtifactError, ModelSpec, resolve
 from depth_dpt_core.camera import Intrinsics, focal_correction
 from depth_dpt_core.engines import Engine
 from depth_dpt_core.engines.choice import Runtime, choose_engine
-from depth_dpt_core.network_io import to_depth, to_tensor
+from depth_dpt_core.network_io import to_depth, to_nearness, to_tensor
 from depth_dpt_core.preprocess import Geometry
+
+_NO_METRES = (
+    "answers relative depth, no metres: measure the scale and shift of its output, put them into "
+    "its description, and take `relative` out"
+)
 
 
 @dataclass(frozen=True)
 class DepthEstimator:
     """Metric depth of images of any size: preprocessing, engine, metric scale, and back.
 
-    Owned by one thread, as its engine is.
+    Owned by one thread, as its engine is. A relative model (`relative` is True) has no metres to
+    give: `__call__` and `metric_depth` refuse, `nearness` says what is near and what is far, and
+    `with_scale` makes it metric.
+
+    A node with a relative model publishes, until its parameter `depth_scale` is set (is not 1):
+
+    - `depth/relative/image`: nearness as mono8, 0 unknown, 1 far to 255 near, each image for
+      itself. Not 32FC1 or 16UC1, which REP 118 makes metres and millimetres, and not mono16, which
+      depth_image_proc takes for millimetres: every reader of depth refuses mono8, and rviz2 and
+      rqt show it. `image_codec.nearness_to_image` makes it.
+    - `depth/color/image`: nearness in colours, `colorize.colorize_nearness`.
+    - nothing on `depth/image`, `depth/camera_info` and `depth/points`, and a WARN in
+      `/diagnostics` that says how to come by metres: `depth_scale`, or scale and shift in the
+      model's description, which is then no longer `relative`.
+
+    With `depth_scale` set, `with_scale(depth_scale)` answers as any metric model does.
     """
 
     spec: ModelSpec
@@ -40,12 +60,30 @@ class DepthEstimator:
         """Load a model (see `artifact.resolve`) on a runtime (see `choice.choose_engine`).
 
         Raises:
-            ArtifactError: the model cannot be found or used.
+            ArtifactError: the model cannot be found or used, or is relative.
             NoRuntimeError: the runtime that was asked for does not run it.
         """
         artifact = resolve(model) if isinstance(model, str) else model
+        if artifact.spec.output.relative:
+            raise ArtifactError(f"{artifact.path}: {_NO_METRES}")
         engine = choose_engine(artifact, runtime, num_threads=num_threads)
         return cls(artifact.spec, engine)
+
+    @property
+    def relative(self) -> bool:
+        """Whether answers are not metres, and only `nearness` can be had of them."""
+        return self.spec.output.relative
+
+    def with_scale(self, scale: float) -> DepthEstimator:
+        """This model, its depth multiplied by `scale` and taken as metres; on the same engine."""
+        output = self.spec.output
+        factor = scale if output.quantity == "depth" else 1 / scale
+        output = replace(
+            output, scale=output.scale * factor, shift=output.shift * factor, relative=False
+        )
+        low, high = self.spec.min_depth * scale, self.spec.max_depth * scale
+        spec = replace(self.spec, output=output, min_depth=low, max_depth=high)
+        return replace(self, spec=spec)
 
     def warm_up(self) -> None:
         """Run once on nothing, so that the first image is answered as fast as any other."""
@@ -118,6 +156,8 @@ class DepthEstimator:
         max_depth: float = math.inf,
     ) -> NDArray[np.float32]:
         """What `__call__` answers, from what the engine does to an image of this geometry."""
+        if self.relative:
+            raise ArtifactError(f"the model {_NO_METRES}")
         answer = answer.reshape(self.spec.height, self.spec.width)
         depth = to_depth(answer, self.spec.output)
         # while it is small; the range takes the same rounding, so that its ends still belong to it
@@ -131,6 +171,20 @@ class DepthEstimator:
         known = (depth >= low) & (depth <= min(high, np.float32(max_depth)))
         np.copyto(depth, np.float32(np.nan), where=~known)
         return depth
+
+    def nearness(
+        self, answer: NDArray[np.float32], geometry: Geometry, *, at_network_size: bool = False
+    ) -> NDArray[np.float32]:
+        """What is near and what is far, from what the engine does to an image of this geometry.
+
+        Returns:
+            [H,W] (the content region [h,w] at network size) from 0, the farthest, to 1, the
+            nearest of this image: linear in what the model answers, between the 2nd and the 98th
+            percentile. NaN where the answer is not finite; 0 where all is equally far.
+        """
+        answer = answer.reshape(self.spec.height, self.spec.width)
+        near = to_nearness(geometry.crop(answer), self.spec.output)
+        return near if at_network_size else geometry.enlarge(near)
 
     def geometry(self, width: int, height: int) -> Geometry:
         """How an image of this size lies in the network's input."""

@@ -22,6 +22,7 @@ from depth_dpt_ros.image_codec import (
     ImageCodecError,
     depth_to_image,
     encode_compressed_depth,
+    nearness_to_image,
     rgb_to_compressed,
     rgb_to_image,
     to_depth,
@@ -394,6 +395,15 @@ def test_depth_to_image_16uc1_is_rounded_millimetres() -> None:
     message = depth_to_image(DEPTH, Header(), "16UC1")
     assert (message.encoding, message.step) == ("16UC1", 6)
     assert message.data.tobytes() == struct.pack("<9H", 500, 12346, 0, 65535, 0, 0, 0, 0, 0)
+
+
+def test_nearness_is_mono8_which_no_reader_of_depth_takes() -> None:
+    near = np.array([[0, 0.5, 1], [0.001, 0.999, NAN]], np.float32)
+    message = nearness_to_image(near, Header(frame_id="front"))
+    assert (message.encoding, message.step, message.header.frame_id) == ("mono8", 3, "front")
+    assert list(message.data) == [1, 128, 255, 1, 255, 0]
+    with pytest.raises(ImageCodecError, match="is not depth"):
+        to_depth(message)
 
 
 def test_writers_take_pictures_that_are_not_contiguous() -> None:
