@@ -110,14 +110,17 @@ class DepthEstimator:
     ) -> NDArray[np.float32]:
         """What `__call__` answers, from what the engine does to an image of this geometry."""
         answer = answer.reshape(self.spec.height, self.spec.width)
-        depth = to_depth(answer, self.spec.output)
-        # while it is small; the range takes the same rounding, so that its ends still belong to it
         scale = np.float32(self.metric_scale(geometry, intrinsics) * depth_scale)
-        low, high = np.float32(self.spec.min_depth) * scale, np.float32(self.spec.max_depth) * scale
-        depth = np.asarray(depth * scale, np.float32)
-        depth = geometry.crop(depth) if at_network_size else geometry.to_image(depth)
-        known = (depth >= low) & (depth <= min(high, np.float32(max_depth)))
-        np.copyto(depth, np.float32(np.nan), where=~known)
+        # scaled while it is small, as its range is: rounding cannot push an answer at the end over
+        small = np.asarray(to_depth(answer, self.spec.output) * scale, np.float32)
+        low = np.float32(self.spec.min_depth) * scale
+        high = min(np.float32(self.spec.max_depth) * scale, np.float32(max_depth))
+        depth = geometry.crop(small) if at_network_size else geometry.to_image(small)
+        # interpolated depth lies between the extremes; the negations are for NaN among them
+        if not small.min() >= low:
+            np.copyto(depth, np.float32(np.nan), where=depth < low)
+        if not small.max() <= high:
+            np.copyto(depth, np.float32(np.nan), where=depth > high)
         return depth
 
     def geometry(self, width: int, height: int) -> Geometry:

@@ -14,6 +14,7 @@ from functools import wraps
 from threading import Event
 from typing import Any
 
+import cv2
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # rclpy of 2022 too
@@ -273,6 +274,8 @@ class DepthNode(LifecycleNode):
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM ends it."""
     os.environ.update(large_image_settings(os.environ))
+    # each call takes a millisecond, and OpenCV's threads spin between them
+    cv2.setNumThreads(1)
     # rclpy's own handlers would invalidate the context under the worker thread, Python's would
     # raise KeyboardInterrupt wherever the main thread stands
     ending = Event()

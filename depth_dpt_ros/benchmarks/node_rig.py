@@ -193,7 +193,9 @@ class _Lane:
             self.process.wait()
 
 
-def in_fresh_process(environment: Mapping[str, str], function: Callable[..., T], *args: object) -> T:
+def in_fresh_process(
+    environment: Mapping[str, str], function: Callable[..., T], *args: object
+) -> T:
     """Call a function in a new process: the middleware and malloc read settings but once."""
     with (
         _changed_environment(environment),
