@@ -58,6 +58,7 @@ class DepthEstimator:
         at_network_size: bool = False,
         depth_scale: float = 1.0,
         max_depth: float = math.inf,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Estimate depth.
 
@@ -68,6 +69,7 @@ class DepthEstimator:
                 `Geometry`) instead of the image's.
             depth_scale: factor on all depth, beside that of the focal length.
             max_depth: metres beyond which depth is not wanted.
+            out: where to write, else fresh memory.
 
         Returns:
             [H,W] metres along the camera's z axis; NaN outside the model's range and beyond
@@ -85,6 +87,7 @@ class DepthEstimator:
             at_network_size=at_network_size,
             depth_scale=depth_scale,
             max_depth=max_depth,
+            out=out,
         )
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
@@ -107,6 +110,7 @@ class DepthEstimator:
         at_network_size: bool = False,
         depth_scale: float = 1.0,
         max_depth: float = math.inf,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """What `__call__` answers, from what the engine does to an image of this geometry."""
         answer = answer.reshape(self.spec.height, self.spec.width)
@@ -115,7 +119,13 @@ class DepthEstimator:
         small = np.asarray(to_depth(answer, self.spec.output) * scale, np.float32)
         low = np.float32(self.spec.min_depth) * scale
         high = min(np.float32(self.spec.max_depth) * scale, np.float32(max_depth))
-        depth = geometry.crop(small) if at_network_size else geometry.to_image(small)
+        if not at_network_size:
+            depth = geometry.to_image(small, out)
+        elif out is None:
+            depth = geometry.crop(small)
+        else:
+            depth = out
+            depth[:] = geometry.crop(small)
         # interpolated depth lies between the extremes; the negations are for NaN among them
         if not small.min() >= low:
             np.copyto(depth, np.float32(np.nan), where=depth < low)

@@ -113,13 +113,13 @@ class Geometry:
         """Cut the padding off network depth [H',W']: a view [h,w]."""
         return depth[self.content_slices]
 
-    def to_image(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Bring network depth [H',W'] to the image's size [H,W], bilinearly, padding cut."""
-        return np.asarray(
-            cv2.resize(
-                self.crop(depth),
-                (self.image_width, self.image_height),
-                interpolation=cv2.INTER_LINEAR,
-            ),
-            np.float32,
-        )
+    def to_image(
+        self, depth: NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Bring network depth [H',W'] to the image's size [H,W], bilinearly, padding cut.
+
+        It is written to `out` where that is given.
+        """
+        size = (self.image_width, self.image_height)
+        resized = cv2.resize(self.crop(depth), size, out, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(resized, np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from threading import Thread
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from depth_dpt_ros.camera_info import (
     intrinsics_of,
 )
 from depth_dpt_ros.diagnostics import NodeHealth
-from depth_dpt_ros.image_codec import ImageCodecError, depth_to_image, rgb_to_image, to_rgb
+from depth_dpt_ros.image_codec import ImageCodecError, ReusedImage, depth_to_image, to_rgb
 from depth_dpt_ros.latest_frame import LatestFrame, Received
 from depth_dpt_ros.parameters import NodeParameters
 from depth_dpt_ros.stamps import stamp_ns
@@ -72,6 +72,7 @@ class FrameWorker:
         self._cameras = PatientMatch(infos)
         self._outputs = outputs
         self._health = health
+        self._depth_image, self._color_image = ReusedImage("32FC1"), ReusedImage("rgb8")
         self._last_start = float("-inf")  # monotonic seconds, for max_rate
         frames.open()
         self._thread = Thread(target=self._run, name="depth", daemon=True)
@@ -126,10 +127,13 @@ class FrameWorker:
             out_info.header = header
             self._outputs.publish_info(out_info)
         if depth is not None and depth_heard:
-            encoding: Any = parameters.depth_encoding
-            self._outputs.publish_depth(depth_to_image(depth, header, encoding))
+            if parameters.depth_encoding == "32FC1":
+                self._outputs.publish_depth(self._depth_image.message(header))
+            else:
+                self._outputs.publish_depth(depth_to_image(depth, header, "16UC1"))
         if depth is not None and color_heard:
-            self._outputs.publish_color(rgb_to_image(_colors(depth, parameters), header))
+            _color(depth, self._color_image.pixels(*depth.shape), parameters)
+            self._outputs.publish_color(self._color_image.message(header))
         self._health.count_answered(time.monotonic() - received.at)
 
     def _estimate(
@@ -142,12 +146,15 @@ class FrameWorker:
         if known is not None:
             self._health.camera_warning = ""
         network = parameters.output_size == "network"
+        geometry = self._estimator.geometry(image.shape[1], image.shape[0])
+        size = (geometry.content_height, geometry.content_width) if network else image.shape[:2]
         return self._estimator(
             image,
             camera,
             at_network_size=network,
             depth_scale=parameters.depth_scale,
             max_depth=parameters.max_depth,
+            out=self._depth_image.pixels(*size),
         )
 
     def _assumed_camera(
@@ -166,10 +173,11 @@ class FrameWorker:
         return None
 
 
-def _colors(depth: NDArray[np.float32], parameters: NodeParameters) -> NDArray[np.uint8]:
-    return colorize(
+def _color(depth: NDArray[np.float32], out: NDArray[np.uint8], parameters: NodeParameters) -> None:
+    colorize(
         depth,
         parameters.color_min_depth,
         parameters.color_max_depth,
         color_map=parameters.color_map,
+        out=out,
     )
