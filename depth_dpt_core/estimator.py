@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,8 @@ from depth_dpt_core.engines import Engine
 from depth_dpt_core.engines.choice import Runtime, choose_engine
 from depth_dpt_core.network_io import to_depth, to_tensor
 from depth_dpt_core.preprocess import Geometry
+
+_STRIPE = 1 << 17  # pixels worked on at a time, so that the steps meet them in the cache
 
 
 @dataclass(frozen=True)
@@ -126,11 +129,11 @@ class DepthEstimator:
         else:
             depth = out
             depth[:] = geometry.crop(small)
-        # interpolated depth lies between the extremes; the negations are for NaN among them
+        # interpolated depth lies between the extremes, unless NaN is among them
         if not small.min() >= low:
-            np.copyto(depth, np.float32(np.nan), where=depth < low)
+            _forget(depth, np.less, low)
         if not small.max() <= high:
-            np.copyto(depth, np.float32(np.nan), where=depth > high)
+            _forget(depth, np.greater, high)
         return depth
 
     def geometry(self, width: int, height: int) -> Geometry:
@@ -153,3 +156,12 @@ class DepthEstimator:
             )  # fmt: skip
         r = geometry.scale
         return focal_correction(intrinsics.fx * r, intrinsics.fy * r, fx, fy, stretched=False)
+
+
+def _forget(depth: NDArray[np.float32], is_beyond: np.ufunc, end: np.float32) -> None:
+    """Make what is beyond an end of the range NaN, in place."""
+    rows = max(1, _STRIPE // depth.shape[1])
+    unknown = np.full((min(rows, len(depth)), depth.shape[1]), np.nan, np.float32)
+    for top in range(0, len(depth), rows):
+        part = depth[top : top + rows]
+        cv2.copyTo(unknown[: len(part)], is_beyond(part, end).view(np.uint8), part)
