@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ _NO_METRES = (
     "answers relative depth, no metres: measure the scale and shift of its output, put them into "
     "its description, and take `relative` out"
 )
+_STRIPE = 1 << 17  # pixels worked on at a time, so that the steps meet them in the cache
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class DepthEstimator:
         at_network_size: bool = False,
         depth_scale: float = 1.0,
         max_depth: float = math.inf,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Estimate depth.
 
@@ -108,6 +111,7 @@ class DepthEstimator:
                 `Geometry`) instead of the image's.
             depth_scale: factor on all depth, beside that of the focal length.
             max_depth: metres beyond which depth is not wanted.
+            out: where to write, else fresh memory.
 
         Returns:
             [H,W] metres along the camera's z axis; NaN outside the model's range and beyond
@@ -125,6 +129,7 @@ class DepthEstimator:
             at_network_size=at_network_size,
             depth_scale=depth_scale,
             max_depth=max_depth,
+            out=out,
         )
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
@@ -154,22 +159,29 @@ class DepthEstimator:
         at_network_size: bool = False,
         depth_scale: float = 1.0,
         max_depth: float = math.inf,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """What `__call__` answers, from what the engine does to an image of this geometry."""
         if self.relative:
             raise ArtifactError(f"the model {_NO_METRES}")
         answer = answer.reshape(self.spec.height, self.spec.width)
-        depth = to_depth(answer, self.spec.output)
-        # while it is small; the range takes the same rounding, so that its ends still belong to it
         scale = np.float32(self.metric_scale(geometry, intrinsics) * depth_scale)
-        low, high = (
-            np.float32(self.spec.min_depth) * scale,
-            np.float32(self.spec.max_depth) * scale,
-        )
-        depth = np.asarray(depth * scale, np.float32)
-        depth = geometry.crop(depth) if at_network_size else geometry.to_image(depth)
-        known = (depth >= low) & (depth <= min(high, np.float32(max_depth)))
-        np.copyto(depth, np.float32(np.nan), where=~known)
+        # scaled while it is small, as its range is: rounding cannot push an answer at the end over
+        small = np.asarray(to_depth(answer, self.spec.output) * scale, np.float32)
+        low = np.float32(self.spec.min_depth) * scale
+        high = min(np.float32(self.spec.max_depth) * scale, np.float32(max_depth))
+        if not at_network_size:
+            depth = geometry.to_image(small, out)
+        elif out is None:
+            depth = geometry.crop(small)
+        else:
+            depth = out
+            depth[:] = geometry.crop(small)
+        # interpolated depth lies between the extremes, unless NaN is among them
+        if not small.min() >= low:
+            _forget(depth, np.less, low)
+        if not small.max() <= high:
+            _forget(depth, np.greater, high)
         return depth
 
     def nearness(
@@ -206,3 +218,12 @@ class DepthEstimator:
             )  # fmt: skip
         r = geometry.scale
         return focal_correction(intrinsics.fx * r, intrinsics.fy * r, fx, fy, stretched=False)
+
+
+def _forget(depth: NDArray[np.float32], is_beyond: np.ufunc, end: np.float32) -> None:
+    """Make what is beyond an end of the range NaN, in place."""
+    rows = max(1, _STRIPE // depth.shape[1])
+    unknown = np.full((min(rows, len(depth)), depth.shape[1]), np.nan, np.float32)
+    for top in range(0, len(depth), rows):
+        part = depth[top : top + rows]
+        cv2.copyTo(unknown[: len(part)], is_beyond(part, end).view(np.uint8), part)

@@ -113,11 +113,19 @@ class Geometry:
         """Cut the padding off network depth [H',W']: a view [h,w]."""
         return depth[self.content_slices]
 
-    def to_image(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Bring network depth [H',W'] to the image's size [H,W], bilinearly, padding cut."""
-        return self.enlarge(self.crop(depth))
+    def to_image(
+        self, depth: NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Bring network depth [H',W'] to the image's size [H,W], bilinearly, padding cut.
 
-    def enlarge(self, content: NDArray[np.float32]) -> NDArray[np.float32]:
+        It is written to `out` where that is given.
+        """
+        return self.enlarge(self.crop(depth), out)
+
+    def enlarge(
+        self, content: NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """Bring what is of the content's size [h,w] to the image's size [H,W], bilinearly."""
         size = (self.image_width, self.image_height)
-        return np.asarray(cv2.resize(content, size, interpolation=cv2.INTER_LINEAR), np.float32)
+        resized = cv2.resize(content, size, out, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(resized, np.float32)

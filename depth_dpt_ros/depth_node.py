@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import wraps
 from threading import Event
 
+import cv2
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # rclpy of 2022 too
@@ -23,7 +24,7 @@ from depth_dpt_core.estimator import DepthEstimator
 from depth_dpt_ros import parameters
 from depth_dpt_ros.camera import Camera, CameraFrames
 from depth_dpt_ros.core_log import join_core_log
-from depth_dpt_ros.diagnostics import ERROR, Report, as_array, engine_report
+from depth_dpt_ros.diagnostics import ERROR, WARN, Report, as_array, engine_report
 from depth_dpt_ros.engine_loader import USER_ERRORS, EngineLoader, ModelChoice
 from depth_dpt_ros.frame_worker import FrameWorker
 from depth_dpt_ros.latest_frame import LatestFrames
@@ -31,6 +32,10 @@ from depth_dpt_ros.node_log import NodeLog
 from depth_dpt_ros.parameters import NodeParameters
 from depth_dpt_ros.transport import large_image_settings
 
+_RELATIVE = (
+    "the model answers relative depth: no metres are published until depth_scale is set, or scale "
+    "and shift are in the model's description"
+)
 _GPU_LOST = 70  # exit status; EX_SOFTWARE of sysexits.h
 _SIGNAL_LATENCY = 0.1  # s; Python runs signal handlers only between waits
 
@@ -216,6 +221,9 @@ class DepthNode(LifecycleNode):
         report = Report()
         report.add(ERROR, self.failure)
         report = report.joined(engine_report(self._loader))
+        if self._estimator is not None and self._estimator.relative:
+            if self.current_parameters().depth_scale == parameters.UNSCALED:
+                report.add(WARN, _RELATIVE)
         named = []
         for camera in self._cameras:
             if camera.name:
@@ -233,6 +241,8 @@ class DepthNode(LifecycleNode):
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM ends it."""
     os.environ.update(large_image_settings(os.environ))
+    # each call takes a millisecond, and OpenCV's threads spin between them
+    cv2.setNumThreads(1)
     # rclpy's own handlers would invalidate the context under the worker thread, Python's would
     # raise KeyboardInterrupt wherever the main thread stands
     ending = Event()

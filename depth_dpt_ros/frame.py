@@ -68,36 +68,39 @@ class Frame:
 
     camera: Camera
     received: Received
+    estimator: DepthEstimator
     heard: Heard
     view: View
     tensor: Any
     times: StageTimes
 
-    def finish(
-        self, answer: NDArray[np.float32], estimator: DepthEstimator, now: Callable[[], int]
-    ) -> None:
+    def finish(self, answer: NDArray[np.float32], now: Callable[[], int]) -> None:
         """Publish what the network's answer [H,W] says; `now` is the time of stamps, ns."""
-        depth = self._depth(answer, estimator)
-        self.times.lap("finish")
-        self._publish(depth)
+        if self.estimator.relative:
+            self._publish_nearness(answer)
+        else:
+            depth = self._depth(answer)
+            self.times.lap("finish")
+            self._publish(depth)
         self.times.lap("publish")
         age = (now() - self.received.stamp) * 1e-9
         self.camera.health.count_answered(self.times.all(), age)
 
-    def _depth(
-        self, answer: NDArray[np.float32], estimator: DepthEstimator
-    ) -> NDArray[np.float32]:
+    def _depth(self, answer: NDArray[np.float32]) -> NDArray[np.float32]:
         """Metres [H,W] at the size to publish, NaN where they are unknown or not wanted."""
-        settings, view = self.received.settings, self.view
-        depth = estimator.metric_depth(
+        settings, view, geometry = self.received.settings, self.view, self.view.geometry
+        content = geometry.content_width, geometry.content_height
+        network = settings.output_size == "network"
+        width, height = content if network else (geometry.image_width, geometry.image_height)
+        depth = self.estimator.metric_depth(
             answer,
-            view.geometry,
+            geometry,
             view.intrinsics,
-            at_network_size=settings.output_size == "network",
+            at_network_size=network,
             depth_scale=settings.depth_scale,
             max_depth=settings.max_depth,
+            out=self.camera.outputs.room_for_depth(height, width),
         )
-        content = view.geometry.content_width, view.geometry.content_height
         blank_edges(depth, settings.edge_threshold, grid=content)
         if view.rectifier is not None:
             view.rectifier.blank(depth)
@@ -113,7 +116,8 @@ class Frame:
             _publish_info(self.camera, self.received, view)
         if self.heard.depth:
             outputs.publish_depth(depth, header, settings)
-        outputs.publish_color(self.heard, depth, header, settings)
+        if self.heard.colors:
+            outputs.publish_color(self.heard, depth, header, settings)
         if self.heard.points and view.info is not None and view.intrinsics is not None:
             camera, image = view.intrinsics, view.image
             if settings.output_size == "network":
@@ -123,6 +127,18 @@ class Frame:
                 )
             color = image if settings.points_color else None
             outputs.publish_points(depth, camera, color, header, settings)
+
+    def _publish_nearness(self, answer: NDArray[np.float32]) -> None:
+        """Of a model that knows no metres: what is near, what is far."""
+        settings, header = self.received.settings, self.received.message.header
+        network = settings.output_size == "network"
+        geometry = self.view.geometry
+        nearness = self.estimator.nearness(answer, geometry, at_network_size=network)
+        self.times.lap("finish")
+        if self.heard.nearness:
+            self.camera.outputs.publish_nearness(nearness, header)
+        if self.heard.colors:
+            self.camera.outputs.publish_nearness_color(self.heard, nearness, header, settings)
 
 
 def begin(
@@ -136,7 +152,7 @@ def begin(
     """
     times = StageTimes(received.at)
     times.lap("wait")
-    heard = camera.outputs.heard()
+    heard = camera.outputs.heard(relative=estimator.relative)
     if not any(heard):
         camera.health.count_unheard()
         return None
@@ -144,12 +160,12 @@ def begin(
     if camera.health.set_camera(view.warning):
         log.warn(camera.titled(view.warning))
     times.lap("decode")
-    if not heard.needs_depth:
+    if not heard.needs_inference:
         _publish_info(camera, received, view)
         return None
     tensor = estimator.prepare(view.image)
     times.lap("prepare")
-    return Frame(camera, received, heard, view, tensor, times)
+    return Frame(camera, received, estimator, heard, view, tensor, times)
 
 
 def _view(camera: Camera, received: Received, estimator: DepthEstimator) -> View:

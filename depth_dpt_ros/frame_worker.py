@@ -13,6 +13,7 @@ from depth_dpt_ros.camera_info import CameraInfoError
 from depth_dpt_ros.frame import Frame, begin
 from depth_dpt_ros.image_codec import ImageCodecError
 from depth_dpt_ros.node_log import NodeLog
+from depth_dpt_ros.parameters import UNSCALED
 
 
 class FrameWorker:
@@ -34,6 +35,8 @@ class FrameWorker:
             now: the time that stamps are compared with, nanoseconds.
         """
         self._estimator = estimator
+        # a relative model's, once the user has said what its unit is
+        self._metric = estimator.with_scale(1.0) if estimator.relative else estimator
         self._frames = frames
         self._log = log
         self._now = now
@@ -56,7 +59,9 @@ class FrameWorker:
         frames: list[Frame] = []
         for camera, received in taken:
             with self._refusing(camera):
-                frame = begin(camera, received, self._estimator, self._log)
+                scaled = received.settings.depth_scale != UNSCALED
+                estimator = self._metric if scaled else self._estimator
+                frame = begin(camera, received, estimator, self._log)
                 if frame is not None:
                     frames.append(frame)
         if not frames:
@@ -66,7 +71,7 @@ class FrameWorker:
             for frame, answer in zip(frames, answers, strict=True):
                 frame.times.lap("network")
                 with self._refusing(frame.camera):
-                    frame.finish(answer, self._estimator, self._now)
+                    frame.finish(answer, self._now)
 
     @contextmanager
     def _refusing(self, *cameras: Camera) -> Iterator[None]:

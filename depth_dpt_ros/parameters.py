@@ -36,6 +36,9 @@ _CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
+UNSCALED = 1.0  # depth_scale of who has not measured one
+
+
 @dataclass(frozen=True)
 class ParameterSpec:
     """One parameter; its type is that of `default`.
@@ -122,7 +125,8 @@ PARAMETERS = (
                   0.0, 1.0),
     ParameterSpec("valid_bottom", 1.0, "depth below this is unknown, such as that of the own "
                   "bonnet", "share of the height", 0.0, 1.0),
-    ParameterSpec("depth_scale", 1.0, "factor on all depth, as measured against truth", "",
+    ParameterSpec("depth_scale", UNSCALED, "factor on all depth, as measured against truth; a "
+                  "relative model gives metres only where this is not 1", "",
                   0.01, 100.0),
     ParameterSpec("focal_length", 0.0, "used when no CameraInfo comes, 0 for the training camera",
                   "pixels", 0.0, 100000.0),
