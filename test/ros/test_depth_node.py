@@ -51,8 +51,11 @@ def test_depth_equals_the_estimators_and_keeps_the_header(
     with NodeProcess(domain, tmp_path / "log", max_depth=200.0) as node:
         camera.listen("depth", "info", "color")
         camera.wait_until_subscribed()
+        # until all three of our subscriptions are known to the node
+        camera.wait_for(lambda: camera.send(FRAME, FOCAL) and camera.info and camera.color)
+        camera.spin(1.0)
         message = camera.answer(FRAME, FOCAL)
-        camera.wait_for(lambda: camera.info and camera.color)
+        camera.wait_for(lambda: camera.color[-1].header == message.header)
         intrinsics = Intrinsics.centered(FOCAL, FRAME.shape[1], FRAME.shape[0])
         expected = DepthEstimator.load("builtin")(FRAME, intrinsics)
         np.testing.assert_allclose(metres(message), expected, rtol=1e-4)
