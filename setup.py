@@ -67,6 +67,7 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", listing("launch/*.py")),
         (f"share/{NAME}/config", [*listing("config/*.yaml"), f"{NAME}/fastdds.xml"]),
+        (f"share/{NAME}/config/models", listing("config/models/*.yaml")),
     ],
     install_requires=[
         "setuptools",

@@ -8,11 +8,9 @@ key `depth_dpt`. A third party's ONNX runs with a description beside it: `model.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
-import re
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -41,10 +39,6 @@ LOAD_ERRORS = (
     ort_errors.RuntimeException,
 )
 
-_HUB = re.compile(
-    r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)/(?P<file>[^@\s]+?)(?:@(?P<revision>[^@\s]+))?"
-)
-
 
 class ArtifactError(ValueError):
     """A model cannot be found or used; names it and what would be right."""
@@ -54,7 +48,8 @@ class ArtifactError(ValueError):
 class InputSpec:
     """How pixels reach the network: (pixel / 255 - mean) / std where it is float32.
 
-    `mean` and `std` are in the order of `color`.
+    `mean` and `std` are in the order of `color`. An empty `name` in a description beside a model
+    is the only input that the file has, whatever the exporter called it; likewise of `OutputSpec`.
     """
 
     name: str = "image"
@@ -234,7 +229,9 @@ def resolve(model: str) -> Artifact:
     if model == BUILTIN:
         return read(Path(str(resources.files("depth_dpt_core") / "models" / "builtin.onnx")))
     if model.startswith("hf://"):
-        return _from_hub(model)
+        from depth_dpt_core.artifact_hub import from_hub  # which reads what it fetched
+
+        return from_hub(model)
     return read(Path(model).expanduser())
 
 
@@ -243,7 +240,8 @@ def read(path: Path) -> Artifact:
     if not path.is_file():
         raise ArtifactError(f"{path}: no such model file")
     beside = path.with_suffix(".yaml")
-    metadata = _onnx_metadata(path)
+    session = _open(path)
+    metadata = session.get_modelmeta().custom_metadata_map
     if METADATA_KEY in metadata:
         try:
             content = json.loads(metadata[METADATA_KEY])
@@ -252,71 +250,48 @@ def read(path: Path) -> Artifact:
         return Artifact(path, ModelSpec.from_dict(content, str(path)))
     if not beside.is_file():
         raise ArtifactError(
-            f"{path}: holds no {METADATA_KEY!r} metadata and {beside.name} is not beside it"
+            f"{path}: holds no {METADATA_KEY!r} metadata and {beside.name} is not beside it; "
+            f"copy one that fits from {_ready_descriptions()}, or write one"
         )
     try:
         content = yaml.safe_load(beside.read_bytes())
     except yaml.YAMLError as error:
         raise ArtifactError(f"{beside}: not YAML ({' '.join(str(error).split())})") from error
-    return Artifact(path, ModelSpec.from_dict(content, str(beside)))
+    spec = ModelSpec.from_dict(content, str(beside))
+    return Artifact(path, _with_names(spec, session, str(beside)))
 
 
-def _onnx_metadata(path: Path) -> dict[str, str]:
+def _ready_descriptions() -> Path:
+    """The folder of descriptions for known networks, in an installation or the source tree."""
+    here, installed = Path(__file__).resolve(), Path("share/depth_dpt_ros/config/models")
+    places = [here.parents[1] / "config/models", *(p / installed for p in here.parents)]
+    return next((place for place in places if place.is_dir()), installed)
+
+
+def _with_names(spec: ModelSpec, session: onnxruntime.InferenceSession, source: str) -> ModelSpec:
+    """Fill in names of input and output that the description leaves to the file."""
+    for kind, there in (("input", session.get_inputs()), ("output", session.get_outputs())):
+        part = getattr(spec, kind)
+        if part.name:
+            continue
+        if len(there) != 1:
+            names = ", ".join(item.name for item in there)
+            raise ArtifactError(f"{source}: {kind} has no name, and the file has several: {names}")
+        spec = dataclasses.replace(spec, **{kind: dataclasses.replace(part, name=there[0].name)})
+    return spec
+
+
+def _open(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except LOAD_ERRORS as error:
         said = " ".join(str(error).split())  # some versions spread it over lines
         raise ArtifactError(f"{path}: not a model that ONNX Runtime can load ({said})") from error
-    return dict(session.get_modelmeta().custom_metadata_map)
 
 
-def _from_hub(model: str) -> Artifact:
-    match = _HUB.fullmatch(model)
-    if match is None:
-        raise ArtifactError(f"{model}: write it as hf://owner/repo/file@revision")
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import (
-            EntryNotFoundError,
-            HfHubHTTPError,
-            LocalEntryNotFoundError,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )
-    except ImportError as error:
-        raise ArtifactError(
-            f"{model}: needs the package huggingface_hub: pip install 'depth_dpt_ros[hub]'"
-        ) from error
-    # the first of them: what the client's HTTP library raises (requests, httpx or httpx2)
-    failures: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, OSError, ValueError)
-    repo, file, revision = match["repo"], match["file"], match["revision"]
-    try:
-        path = Path(hf_hub_download(repo, file, revision=revision))
-        if METADATA_KEY not in _onnx_metadata(path):
-            # without it, `read` says what is missing
-            with contextlib.suppress(EntryNotFoundError):
-                hf_hub_download(repo, str(Path(file).with_suffix(".yaml")), revision=revision)
-        artifact = read(path)
-        if artifact.spec.sibling is not None:
-            # without it, the runtime that wants it says what is missing
-            with contextlib.suppress(EntryNotFoundError, LocalEntryNotFoundError):
-                beside = Path(file).with_name(artifact.spec.sibling)
-                hf_hub_download(repo, str(beside), revision=revision)
-    except ArtifactError:
-        raise
-    except RepositoryNotFoundError as error:
-        raise ArtifactError(f"{model}: no repository {repo}, or no access to it") from error
-    except RevisionNotFoundError as error:
-        raise ArtifactError(f"{model}: {repo} has no revision {revision!r}") from error
-    except LocalEntryNotFoundError as error:
-        raise ArtifactError(f"{model}: not in the cache, and the Hub cannot be reached") from error
-    except EntryNotFoundError as error:
-        raise ArtifactError(f"{model}: {repo} has no file {file!r} there") from error
-    except failures as error:
-        raise ArtifactError(f"{model}: {' '.join(str(error).split())}") from error
-    return artifact
+def describes_itself(path: Path) -> bool:
+    """Whether a model file holds its description; see `resolve` for errors."""
+    return METADATA_KEY in _open(path).get_modelmeta().custom_metadata_map

@@ -84,9 +84,21 @@ class DepthEstimator:
         return replace(self, spec=spec)
 
     def warm_up(self) -> None:
-        """Run once on nothing, so that the first image is answered as fast as any other."""
-        blank = np.zeros((self.spec.height, self.spec.width, 3), np.uint8)
-        self.engine.infer(to_tensor(blank, self.spec.input))
+        """Run once on nothing, so that the first image is answered as fast as any other.
+
+        Raises:
+            ArtifactError: the network answers in another size than its description says, which
+                a file that leaves sizes open does not tell before it runs.
+        """
+        width, height = self.spec.width, self.spec.height
+        answer = self.engine.infer(
+            to_tensor(np.zeros((height, width, 3), np.uint8), self.spec.input)
+        )
+        if answer.size != width * height:
+            raise ArtifactError(
+                f"the network answers {list(answer.shape)} to an image of {width}x{height}, where "
+                "its description promises one depth for each pixel"
+            )
 
     def __call__(
         self,
