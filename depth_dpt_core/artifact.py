@@ -44,6 +44,16 @@ class ArtifactError(ValueError):
     """A model cannot be found or used; names it and what would be right."""
 
 
+class NoMetresError(ArtifactError):
+    """A relative model was asked for metres."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"{model}: answers relative depth, no metres; measure the scale and shift of its "
+            "output, put them into its description, and take `relative` out"
+        )
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """How pixels reach the network: (pixel / 255 - mean) / std where it is float32.

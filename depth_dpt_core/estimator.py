@@ -8,17 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_dpt_core.artifact import Artifact, ArtifactError, ModelSpec, resolve
+from depth_dpt_core.artifact import Artifact, ArtifactError, ModelSpec, NoMetresError, resolve
 from depth_dpt_core.camera import Intrinsics, focal_correction
 from depth_dpt_core.engines import Engine
 from depth_dpt_core.engines.choice import Runtime, choose_engine
 from depth_dpt_core.network_io import to_depth, to_nearness, to_tensor
 from depth_dpt_core.preprocess import Geometry
-
-_NO_METRES = (
-    "answers relative depth, no metres: measure the scale and shift of its output, put them into "
-    "its description, and take `relative` out"
-)
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,7 @@ class DepthEstimator:
         """
         artifact = resolve(model) if isinstance(model, str) else model
         if artifact.spec.output.relative:
-            raise ArtifactError(f"{artifact.path}: {_NO_METRES}")
+            raise NoMetresError(str(artifact.path))
         engine = choose_engine(artifact, runtime, num_threads=num_threads)
         return cls(artifact.spec, engine)
 
@@ -146,7 +141,7 @@ class DepthEstimator:
     ) -> NDArray[np.float32]:
         """What `__call__` answers, from what the engine does to an image of this geometry."""
         if self.relative:
-            raise ArtifactError(f"the model {_NO_METRES}")
+            raise NoMetresError("the model")
         answer = answer.reshape(self.spec.height, self.spec.width)
         depth = to_depth(answer, self.spec.output)
         scale = self.metric_scale(geometry, intrinsics)
@@ -169,8 +164,10 @@ class DepthEstimator:
             percentile. NaN where the answer is not finite; 0 where all is equally far.
         """
         answer = answer.reshape(self.spec.height, self.spec.width)
-        near = to_nearness(geometry.crop(answer), self.spec.output)
-        return near if at_network_size else geometry.enlarge(near)
+        whole = np.zeros_like(answer)
+        near = geometry.crop(whole)
+        near[:] = to_nearness(geometry.crop(answer), self.spec.output)
+        return near if at_network_size else geometry.to_image(whole)
 
     def geometry(self, width: int, height: int) -> Geometry:
         """How an image of this size lies in the network's input."""

@@ -111,9 +111,11 @@ class Geometry:
 
     def to_image(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
         """Bring network depth [H',W'] to the image's size [H,W], bilinearly, padding cut."""
-        return self.enlarge(self.crop(depth))
-
-    def enlarge(self, content: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Bring what is of the content's size [h,w] to the image's size [H,W], bilinearly."""
-        size = (self.image_width, self.image_height)
-        return np.asarray(cv2.resize(content, size, interpolation=cv2.INTER_LINEAR), np.float32)
+        return np.asarray(
+            cv2.resize(
+                self.crop(depth),
+                (self.image_width, self.image_height),
+                interpolation=cv2.INTER_LINEAR,
+            ),
+            np.float32,
+        )

@@ -187,12 +187,6 @@ def depth_to_image(
     raise ImageCodecError(f"depth is published as 32FC1 or 16UC1, not {encoding!r}")
 
 
-def nearness_to_image(nearness: NDArray[np.float32], header: Header) -> Image:
-    """Return [H, W] from 0 far to 1 near as mono8: 1 far to 255 near, 0 where it is NaN."""
-    levels = np.nan_to_num(np.rint(1 + 254 * nearness), nan=0)
-    return _image(levels.astype(np.uint8), "mono8", header)
-
-
 def encode_compressed_depth(
     depth: NDArray[np.float32],
     header: Header,
@@ -227,6 +221,12 @@ def encode_compressed_depth(
     message.data.frombytes(_DEPTH_HEADER.pack(0, a, b))
     message.data.frombytes(png)
     return message
+
+
+def nearness_to_image(nearness: NDArray[np.float32], header: Header) -> Image:
+    """Return [H, W] from 0 far to 1 near as mono8: 1 far to 255 near, 0 where it is NaN."""
+    levels = np.nan_to_num(np.rint(1 + 254 * nearness), nan=0)
+    return _image(levels.astype(np.uint8), "mono8", header)
 
 
 def _pixels(msg: ImageLike, dtype: str, channels: int) -> NDArray[Any]:
