@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +18,8 @@ from depth_dpt_core.engines import Engine
 from depth_dpt_core.engines.choice import Runtime, choose_engine
 from depth_dpt_core.network_io import to_depth, to_nearness, to_tensor
 from depth_dpt_core.preprocess import Geometry
+
+_STRIPE = 1 << 17  # pixels worked on at a time, so that the steps meet them in the cache
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,7 @@ class DepthEstimator:
         """Load a model (see `artifact.resolve`) on a runtime (see `choice.choose_engine`).
 
         Raises:
-            ArtifactError: the model cannot be found or used, takes several images at a time, or
-                is relative.
+            ArtifactError: the model cannot be found or used, or is relative.
             NoRuntimeError: the runtime that was asked for does not run it.
         """
         artifact = resolve(model) if isinstance(model, str) else model
@@ -101,6 +106,9 @@ class DepthEstimator:
         intrinsics: Intrinsics | None,
         *,
         at_network_size: bool = False,
+        depth_scale: float = 1.0,
+        max_depth: float = math.inf,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Estimate depth.
 
@@ -109,16 +117,28 @@ class DepthEstimator:
             intrinsics: the image's camera; None takes the camera that the model was trained for.
             at_network_size: answer at the network's resolution (the content region [h,w], see
                 `Geometry`) instead of the image's.
+            depth_scale: factor on all depth, beside that of the focal length.
+            max_depth: metres beyond which depth is not wanted.
+            out: where to write, else fresh memory.
 
         Returns:
-            [H,W] metres along the camera's z axis; NaN where the model's range ends.
+            [H,W] metres along the camera's z axis; NaN outside the model's range and beyond
+            max_depth.
 
         Raises:
             ValueError: the image is not [H,W,3] uint8.
         """
-        answer = self.engine.infer(self.prepare(image))
+        (answer,) = self.infer([self.prepare(image)])
         geometry = self.geometry(image.shape[1], image.shape[0])
-        return self.metric_depth(answer, geometry, intrinsics, at_network_size=at_network_size)
+        return self.metric_depth(
+            answer,
+            geometry,
+            intrinsics,
+            at_network_size=at_network_size,
+            depth_scale=depth_scale,
+            max_depth=max_depth,
+            out=out,
+        )
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
         """What the engine gets of an image [H,W,3]; like `metric_depth`, for any thread.
@@ -131,6 +151,13 @@ class DepthEstimator:
         geometry = self.geometry(image.shape[1], image.shape[0])
         return to_tensor(geometry.to_network(image), self.spec.input)
 
+    def infer(
+        self, inputs: Sequence[NDArray[np.uint8] | NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """The engine's answers [N,H,W] to 1 to `engine.batch` images, each from `prepare`."""
+        tensor: NDArray[Any] = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
+        return self.engine.infer(tensor).reshape(len(inputs), self.spec.height, self.spec.width)
+
     def metric_depth(
         self,
         answer: NDArray[np.float32],
@@ -138,19 +165,31 @@ class DepthEstimator:
         intrinsics: Intrinsics | None,
         *,
         at_network_size: bool = False,
+        depth_scale: float = 1.0,
+        max_depth: float = math.inf,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """What `__call__` answers, from what the engine does to an image of this geometry."""
         if self.relative:
             raise NoMetresError("the model")
         answer = answer.reshape(self.spec.height, self.spec.width)
-        depth = to_depth(answer, self.spec.output)
-        scale = self.metric_scale(geometry, intrinsics)
-        depth = geometry.crop(depth) if at_network_size else geometry.to_image(depth)
-        # before scaling: rounding must not push an answer at the very end over it
-        low, high = np.float32(self.spec.min_depth), np.float32(self.spec.max_depth)
-        known = (depth >= low) & (depth <= high)
-        depth = np.asarray(depth * np.float32(scale), np.float32)
-        depth[~known] = np.nan
+        scale = np.float32(self.metric_scale(geometry, intrinsics) * depth_scale)
+        # scaled while it is small, as its range is: rounding cannot push an answer at the end over
+        small = np.asarray(to_depth(answer, self.spec.output) * scale, np.float32)
+        low = np.float32(self.spec.min_depth) * scale
+        high = min(np.float32(self.spec.max_depth) * scale, np.float32(max_depth))
+        if not at_network_size:
+            depth = geometry.to_image(small, out)
+        elif out is None:
+            depth = geometry.crop(small)
+        else:
+            depth = out
+            depth[:] = geometry.crop(small)
+        # interpolated depth lies between the extremes, unless NaN is among them
+        if not small.min() >= low:
+            _forget(depth, np.less, low)
+        if not small.max() <= high:
+            _forget(depth, np.greater, high)
         return depth
 
     def nearness(
@@ -164,10 +203,8 @@ class DepthEstimator:
             percentile. NaN where the answer is not finite; 0 where all is equally far.
         """
         answer = answer.reshape(self.spec.height, self.spec.width)
-        whole = np.zeros_like(answer)
-        near = geometry.crop(whole)
-        near[:] = to_nearness(geometry.crop(answer), self.spec.output)
-        return near if at_network_size else geometry.to_image(whole)
+        near = to_nearness(geometry.crop(answer), self.spec.output)
+        return near if at_network_size else geometry.enlarge(near)
 
     def geometry(self, width: int, height: int) -> Geometry:
         """How an image of this size lies in the network's input."""
@@ -189,3 +226,12 @@ class DepthEstimator:
             )  # fmt: skip
         r = geometry.scale
         return focal_correction(intrinsics.fx * r, intrinsics.fy * r, fx, fy, stretched=False)
+
+
+def _forget(depth: NDArray[np.float32], is_beyond: np.ufunc, end: np.float32) -> None:
+    """Make what is beyond an end of the range NaN, in place."""
+    rows = max(1, _STRIPE // depth.shape[1])
+    unknown = np.full((min(rows, len(depth)), depth.shape[1]), np.nan, np.float32)
+    for top in range(0, len(depth), rows):
+        part = depth[top : top + rows]
+        cv2.copyTo(unknown[: len(part)], is_beyond(part, end).view(np.uint8), part)

@@ -225,6 +225,10 @@ class _Timed:
         return self._engine.name
 
     @property
+    def batch(self) -> int:
+        return self._engine.batch
+
+    @property
     def concurrent(self) -> bool:
         return False
 

@@ -103,6 +103,8 @@ def test_goes_on_after_a_bad_image(camera: Camera, domain: int, tmp_path: Path, 
     with NodeProcess(domain, tmp_path / "log") as node:
         camera.listen("depth")
         camera.wait_until_subscribed()
+        camera.send_info(camera.camera_info(camera.header(), 512, 256, FOCAL))
+        camera.spin(0.5)
         camera.send_message(_hostile_images()[name])
         camera.spin(1.0)
         assert not camera.depth
@@ -228,8 +230,10 @@ def test_a_bad_model_fails_loudly_and_the_node_stays(
         ("color_map", "rainbow", "must be one of turbo, inferno, magma"),
         ("color_min_depth", 90.0, "must be less than color_max_depth"),
         ("max_depth", -1.0, "max_depth"),
-        ("max_depth", 50, "DOUBLE"),
+        ("max_depth", "far", "max_depth is 'far', must be a number"),
         ("num_threads", "two", "INTEGER"),
+        ("cameras", "[front, front]", "cameras holds 'front' twice"),
+        ("cameras", "[front, 7up]", "cameras holds '7up', must be names"),
     ],
 )
 def test_wrong_parameters_end_the_node_with_one_sentence(
