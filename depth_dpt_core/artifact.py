@@ -20,6 +20,8 @@ import onnxruntime
 import yaml
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from depth_dpt_core.ready_descriptions import ready_descriptions
+
 SCHEMA_VERSION = 1
 METADATA_KEY = "depth_dpt"
 BUILTIN = "builtin"
@@ -261,7 +263,7 @@ def read(path: Path) -> Artifact:
     if not beside.is_file():
         raise ArtifactError(
             f"{path}: holds no {METADATA_KEY!r} metadata and {beside.name} is not beside it; "
-            f"copy one that fits from {_ready_descriptions()}, or write one"
+            f"copy one that fits from {ready_descriptions()}, or write one"
         )
     try:
         content = yaml.safe_load(beside.read_bytes())
@@ -269,13 +271,6 @@ def read(path: Path) -> Artifact:
         raise ArtifactError(f"{beside}: not YAML ({' '.join(str(error).split())})") from error
     spec = ModelSpec.from_dict(content, str(beside))
     return Artifact(path, _with_names(spec, session, str(beside)))
-
-
-def _ready_descriptions() -> Path:
-    """The folder of descriptions for known networks, in an installation or the source tree."""
-    here, installed = Path(__file__).resolve(), Path("share/depth_dpt_ros/config/models")
-    places = [here.parents[1] / "config/models", *(p / installed for p in here.parents)]
-    return next((place for place in places if place.is_dir()), installed)
 
 
 def _with_names(spec: ModelSpec, session: onnxruntime.InferenceSession, source: str) -> ModelSpec:
