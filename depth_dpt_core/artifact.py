@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -153,19 +153,18 @@ class ModelSpec:
             "input dtype": (self.input.dtype, get_args(DType)),
             "input color": (self.input.color, ("RGB", "BGR")),
             "output quantity": (self.output.quantity, get_args(Quantity)),
+            "output relative": (self.output.relative, (False, True)),
             "precision": (self.precision, ("fp32", "fp16")),
         }
         for name, (value, allowed) in choices.items():
             if value not in allowed:
                 raise ArtifactError(f"{source}: {name} is {value!r}, must be one of {allowed}")
-        for name, side in {"width": self.width, "height": self.height}.items():
+        for name in ("width", "height"):
+            side = getattr(self, name)
             if not (_are_numbers(side) and isinstance(side, int) and side > 0):
                 raise ArtifactError(f"{source}: {name} is {side!r}, must be a positive integer")
-        focal_lengths = {
-            "canonical_focal_length": self.canonical_focal_length,
-            "canonical_focal_length_y": self.canonical_focal_length_y,
-        }
-        for name, number in focal_lengths.items():
+        for name in ("canonical_focal_length", "canonical_focal_length_y"):
+            number = getattr(self, name)
             if number is not None and not (_are_numbers(number) and number > 0):
                 raise ArtifactError(f"{source}: {name} is {number!r}, must be a positive number")
         if self.canonical_focal_length is None and self.canonical_focal_length_y is not None:
@@ -186,10 +185,9 @@ class ModelSpec:
             raise ArtifactError(
                 f"{source}: metrics is {self.metrics!r}, must be names and numbers"
             )
-        if not isinstance(self.output.relative, bool):
-            raise ArtifactError(
-                f"{source}: output relative is {self.output.relative!r}, must be true or false"
-            )
+        for kind, tensor in {"input": self.input.name, "output": self.output.name}.items():
+            if not isinstance(tensor, str):
+                raise ArtifactError(f"{source}: {kind} name is {tensor!r}, must be text: quote it")
         scale, shift = self.output.scale, self.output.shift
         if not (_are_numbers(scale, shift) and scale != 0):
             raise ArtifactError(
@@ -212,13 +210,12 @@ def _part(kind: type[Any], content: Any, where: str) -> Any:
     unknown = sorted(set(content) - set(known), key=str)
     if unknown:
         raise ArtifactError(f"{where}: unknown field {unknown[0]!r}; known: {', '.join(known)}")
-    missing = [
+    required = (
         name
         for name, item in known.items()
-        if name not in content
-        and item.default is dataclasses.MISSING
-        and item.default_factory is dataclasses.MISSING
-    ]
+        if item.default is MISSING and item.default_factory is MISSING
+    )
+    missing = [name for name in required if name not in content]
     if missing:
         raise ArtifactError(f"{where}: field {missing[0]!r} is missing")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})

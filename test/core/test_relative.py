@@ -113,7 +113,7 @@ def test_a_scale_makes_metres(relative, output, depth, scale):
 
 
 def test_relative_must_be_a_truth_value(relative):
-    with pytest.raises(ArtifactError, match="output relative is 'yes', must be true or false"):
+    with pytest.raises(ArtifactError, match="output relative is 'yes', must be one of"):
         relative(relative="yes")
 
 
