@@ -221,9 +221,9 @@ class DepthNode(LifecycleNode):
         report = Report()
         report.add(ERROR, self.failure)
         report = report.joined(engine_report(self._loader))
-        if self._estimator is not None and self._estimator.relative:
-            if self.current_parameters().depth_scale == parameters.UNSCALED:
-                report.add(WARN, _RELATIVE)
+        unscaled = self.current_parameters().depth_scale == parameters.UNSCALED
+        if self._estimator is not None and self._estimator.relative and unscaled:
+            report.add(WARN, _RELATIVE)
         named = []
         for camera in self._cameras:
             if camera.name:

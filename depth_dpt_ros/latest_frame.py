@@ -56,7 +56,7 @@ class LatestFrames(Generic[Source, Frame]):
                 ready = [source for source, when in due.items() if when <= now]
                 if ready:
                     ready.sort(key=lambda source: self._turns.get(source, 0))
-                    self._turns |= zip(ready[:most], self._numbers)
+                    self._turns |= {source: next(self._numbers) for source in ready[:most]}
                     return [(source, self._frames.pop(source)) for source in ready[:most]]
                 self._changed.wait(min(due.values()) - now if due else None)
             return None
