@@ -12,17 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_dpt_core.artifact import Artifact, ArtifactError, ModelSpec, resolve
+from depth_dpt_core.artifact import Artifact, ArtifactError, ModelSpec, NoMetresError, resolve
 from depth_dpt_core.camera import Intrinsics, focal_correction
 from depth_dpt_core.engines import Engine
 from depth_dpt_core.engines.choice import Runtime, choose_engine
 from depth_dpt_core.network_io import to_depth, to_nearness, to_tensor
 from depth_dpt_core.preprocess import Geometry
 
-_NO_METRES = (
-    "answers relative depth, no metres: measure the scale and shift of its output, put them into "
-    "its description, and take `relative` out"
-)
 _STRIPE = 1 << 17  # pixels worked on at a time, so that the steps meet them in the cache
 
 
@@ -67,7 +63,7 @@ class DepthEstimator:
         """
         artifact = resolve(model) if isinstance(model, str) else model
         if artifact.spec.output.relative:
-            raise ArtifactError(f"{artifact.path}: {_NO_METRES}")
+            raise NoMetresError(str(artifact.path))
         engine = choose_engine(artifact, runtime, num_threads=num_threads)
         return cls(artifact.spec, engine)
 
@@ -88,9 +84,21 @@ class DepthEstimator:
         return replace(self, spec=spec)
 
     def warm_up(self) -> None:
-        """Run once on nothing, so that the first image is answered as fast as any other."""
-        blank = np.zeros((self.spec.height, self.spec.width, 3), np.uint8)
-        self.engine.infer(to_tensor(blank, self.spec.input))
+        """Run once on nothing, so that the first image is answered as fast as any other.
+
+        Raises:
+            ArtifactError: the network answers in another size than its description says, which
+                a file that leaves sizes open does not tell before it runs.
+        """
+        width, height = self.spec.width, self.spec.height
+        answer = self.engine.infer(
+            to_tensor(np.zeros((height, width, 3), np.uint8), self.spec.input)
+        )
+        if answer.size != width * height:
+            raise ArtifactError(
+                f"the network answers {list(answer.shape)} to an image of {width}x{height}, where "
+                "its description promises one depth for each pixel"
+            )
 
     def __call__(
         self,
@@ -163,7 +171,7 @@ class DepthEstimator:
     ) -> NDArray[np.float32]:
         """What `__call__` answers, from what the engine does to an image of this geometry."""
         if self.relative:
-            raise ArtifactError(f"the model {_NO_METRES}")
+            raise NoMetresError("the model")
         answer = answer.reshape(self.spec.height, self.spec.width)
         scale = np.float32(self.metric_scale(geometry, intrinsics) * depth_scale)
         # scaled while it is small, as its range is: rounding cannot push an answer at the end over

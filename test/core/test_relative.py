@@ -90,7 +90,7 @@ def test_images_without_any_near_and_far(relative, value):
 
 def test_metres_are_refused(relative, tmp_path):
     estimator = relative(quantity="inverse_depth")
-    with pytest.raises(ArtifactError, match="relative depth, no metres: measure the scale"):
+    with pytest.raises(ArtifactError, match="relative depth, no metres; measure the scale"):
         estimator(PICTURE, Intrinsics(50, 50, 20, 10))
     with pytest.raises(ArtifactError, match=r"relative\.onnx: answers relative depth, no metres"):
         DepthEstimator.load(str(tmp_path / "relative.onnx"))
@@ -113,7 +113,7 @@ def test_a_scale_makes_metres(relative, output, depth, scale):
 
 
 def test_relative_must_be_a_truth_value(relative):
-    with pytest.raises(ArtifactError, match="output relative is 'yes', must be true or false"):
+    with pytest.raises(ArtifactError, match="output relative is 'yes', must be one of"):
         relative(relative="yes")
 
 

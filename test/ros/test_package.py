@@ -141,7 +141,7 @@ def test_wheel_holds_all_that_runs_and_no_more(
         "depth_dpt_ros/fastdds.xml",
         "depth_dpt_ros/py.typed",
     }
-    for folder in ("launch", "config"):
+    for folder in ("launch", "config", "config/models"):
         files = [f for f in (ROOT / folder).iterdir() if f.is_file()]
         expected |= {f"{share}/depth_dpt_ros/{folder}/{f.name}" for f in files}
     for folder in ("depth_dpt_core/frames", "depth_dpt_ros/demo_drive"):
