@@ -29,7 +29,7 @@ class FloorNode(Node):
 
     def __init__(self) -> None:
         super().__init__("floor_node")
-        self._color = self.declare_parameter("color", False).value
+        self._color: bool = self.declare_parameter("color", False).value
         self._depth_output = self.create_publisher(Image, "depth/image", _QUALITY)
         self._color_output = self.create_publisher(Image, "depth/color/image", _QUALITY)
         self._metres = np.ones((0, 0), np.float32)

@@ -15,7 +15,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -29,6 +29,9 @@ from sensor_msgs.msg import CameraInfo, Image
 from depth_dpt_core.frames import street_frames
 from depth_dpt_ros.image_codec import rgb_to_image
 from depth_dpt_ros.stamps import stamp_ns
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11
 
 T = TypeVar("T")
 
@@ -44,14 +47,14 @@ _STOP_TIMEOUT = 20.0  # s
 class Subject:
     """A process under test: it answers `image` with `depth/image`, and colour where asked to.
 
-    `environment` is set for this process only, beside what all have.
+    Its environment is the camera's, `without` some variables.
     """
 
     name: str  # its namespace
     module: str  # what `python -m` runs
     color: bool
     parameters: Mapping[str, object] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
 
     def command(self) -> list[str]:
         """How it is started."""
@@ -77,7 +80,7 @@ class Rig:
         self._info = _camera_info()
         self._lanes = {it.name: _Lane(it, self._node, folder) for it in subjects}
 
-    def __enter__(self) -> Rig:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -98,7 +101,7 @@ class Rig:
         """
         lane = self._lanes[name]
         end = time.monotonic() + _START_TIMEOUT
-        while not (self._matched(lane) and self.send(name) and self.await_answer(name)):
+        while lane.image.get_subscription_count() == 0 or self.ask(name) >= _ANSWER_TIMEOUT:
             lane.check_alive()
             if time.monotonic() > end:
                 raise RuntimeError(f"{name} did not answer within {_START_TIMEOUT:g} s")
@@ -116,25 +119,20 @@ class Rig:
         lane.image.publish(self._image)
         return stamp
 
-    def await_answer(self, name: str) -> bool:
-        """Wait until the last image sent has been answered in full; False if that takes long."""
+    def ask(self, name: str) -> float:
+        """Send an image and wait for its answer, for two seconds at most; the seconds it took."""
+        stamp = self.send(name)
         lane = self._lanes[name]
-        end = time.monotonic() + _ANSWER_TIMEOUT
-        stamp = next(reversed(lane.sent))
-        while not lane.answered_in_full(stamp):
+        end = lane.sent[stamp] + _ANSWER_TIMEOUT
+        while not lane.is_answered(stamp):
             if time.monotonic() > end:
-                return False
+                return _ANSWER_TIMEOUT
             self._executor.spin_once(0.1)
-        return True
-
-    def latency(self, name: str, stamp: int) -> float:
-        """Seconds from publishing an image to holding all that it is answered with."""
-        lane = self._lanes[name]
         return max(answers[stamp] for answers in lane.answered) - lane.sent[stamp]
 
-    def answered(self, name: str) -> list[int]:
-        """How many images each awaited topic has answered: depth, and colour where asked for."""
-        return [len(answers) for answers in self._lanes[name].answered]
+    def is_answered(self, name: str, stamp: int) -> bool:
+        """Whether all that was asked for has come: depth, and colour where it was."""
+        return self._lanes[name].is_answered(stamp)
 
     def cpu_seconds(self, name: str) -> float:
         """What the process has used of all cores until now, in user and in system mode."""
@@ -146,9 +144,6 @@ class Rig:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._executor.spin_once(left)
-
-    def _matched(self, lane: _Lane) -> bool:
-        return lane.image.get_subscription_count() > 0
 
 
 class _Lane:
@@ -162,7 +157,7 @@ class _Lane:
                 subject.command(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **subject.environment},
+                env={k: v for k, v in os.environ.items() if k not in subject.without},
             )
         prefix = f"/{subject.name}"
         self.image = node.create_publisher(Image, f"{prefix}/image", _QUALITY)
@@ -177,7 +172,7 @@ class _Lane:
         if (message.width, message.height) == (WIDTH, HEIGHT):
             answers[stamp_ns(message)] = time.monotonic()
 
-    def answered_in_full(self, stamp: int) -> bool:
+    def is_answered(self, stamp: int) -> bool:
         return all(stamp in answers for answers in self.answered)
 
     def check_alive(self) -> None:
@@ -196,18 +191,22 @@ class _Lane:
 def in_fresh_process(
     environment: Mapping[str, str], function: Callable[..., T], *args: object
 ) -> T:
-    """Call a function in a new process: the middleware and malloc read settings but once."""
+    """Call a function in a new process: the middleware and malloc read settings but once.
+
+    The environment is all that it gets.
+    """
     with (
-        _changed_environment(environment),
+        _environment(environment),
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
     ):
         return pool.submit(function, *args).result()
 
 
 @contextmanager
-def _changed_environment(changes: Mapping[str, str]) -> Iterator[None]:
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
     before = dict(os.environ)
-    os.environ.update(changes)
+    os.environ.clear()
+    os.environ.update(wanted)
     try:
         yield
     finally:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,7 +28,7 @@ def write_null_model(path: Path) -> None:
         helper.make_node("Concat", ["batch", "sides"], ["answer_shape"], axis=0),
         helper.make_node("Expand", ["road", "answer_shape"], ["depth"]),
     ]
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "first": np.array([0], np.int64),
         "sides": np.array([1, *sides], np.int64),
         "road": _road(),
