@@ -35,7 +35,7 @@ class EngineLoader:
     """Loads a model on a thread of its own: building and proving an engine takes minutes."""
 
     def __init__(self, choice: ModelChoice, when_done: Callable[[], None]) -> None:
-        """Start loading; `when_done` is called on the loading thread at the end, good or bad."""
+        """Start loading; `when_done` is called on that thread at the end, good or bad."""
         self.choice = choice
         self.model = choice.model  # its path, once that is known
         self._when_done = when_done
@@ -43,7 +43,8 @@ class EngineLoader:
         self._lock = Lock()
         self._cancelled = False
         self._found = False  # from then on the thread may hold the GPU
-        self._progress = ("loading the model", 0.0)
+        first = "downloading" if choice.model.startswith("hf://") else "loading"
+        self._progress = (f"{first} the model", 0.0)
         self._loaded: DepthEstimator | None = None
         self._engine: ChosenEngine | None = None
         self._error: Exception | None = None
@@ -103,7 +104,8 @@ class EngineLoader:
         except Exception as error:  # noqa: BLE001 - whatever it is, it must be seen
             self._error = error
         self._news.set()
-        self._when_done()
+        if not self._cancelled:
+            self._when_done()
 
     def _load(self) -> None:
         artifact = resolve(self.choice.model)

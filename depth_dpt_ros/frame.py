@@ -37,9 +37,10 @@ class StageTimes:
         self._laps: dict[str, float] = {}
 
     def lap(self, stage: str) -> None:
-        """A stage ends now, and the next begins."""
+        """A stage ends now, or a part of it, and the next begins."""
         now = time.monotonic()
-        self._laps[stage], self._last = now - self._last, now
+        self._laps[stage] = self._laps.get(stage, 0.0) + now - self._last
+        self._last = now
 
     def all(self) -> dict[str, float]:
         """Each stage, after the whole as `latency`."""

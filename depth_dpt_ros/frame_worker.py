@@ -67,9 +67,11 @@ class FrameWorker:
         if not frames:
             return
         with self._refusing(*(frame.camera for frame in frames)):
+            _lap(frames, "wait")  # for those that were read after it
             answers = self._estimator.infer([frame.tensor for frame in frames])
+            _lap(frames, "network")
             for frame, answer in zip(frames, answers, strict=True):
-                frame.times.lap("network")
+                frame.times.lap("wait")  # for those that were published before it
                 with self._refusing(frame.camera):
                     frame.finish(answer, self._now)
 
@@ -89,3 +91,8 @@ class FrameWorker:
             names = ", ".join(camera.name for camera in cameras if camera.name)
             whose = f" of {names}" if names else ""
             self._log.unexpected(f"frame{whose} lost to an unexpected error: {error!r}")
+
+
+def _lap(frames: list[Frame], stage: str) -> None:
+    for frame in frames:
+        frame.times.lap(stage)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,6 +210,25 @@ def test_what_fails_in_a_transition_is_logged_and_can_be_mended(
         camera.change_state(Transition.TRANSITION_CLEANUP)
         camera.wait_for_status(OK, "unconfigured")
         assert node.stop() == 0
+
+
+def test_a_download_holds_up_nothing_but_depth(
+    camera: Camera, domain: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    with socket.create_server(("127.0.0.1", 0)) as hub:  # which never answers
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{hub.getsockname()[1]}")
+        monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "60")
+        with NodeProcess(domain, tmp_path / "log", model="hf://own/er/model.onnx") as node:
+            found = camera.wait_for_status(WARN, "downloading the model, 0%")
+            assert values_of(found)["state"] == "active"
+            camera.wait_until_subscribed()
+            camera.change_state(Transition.TRANSITION_DEACTIVATE)
+            camera.change_state(Transition.TRANSITION_CLEANUP)
+            begun = time.monotonic()
+            assert node.stop() == 0
+            assert time.monotonic() - begun < 10
+            assert "Traceback" not in node.log()
 
 
 def test_a_wrong_name_in_a_parameter_file_is_told(
