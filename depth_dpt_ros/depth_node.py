@@ -139,12 +139,10 @@ class DepthNode(LifecycleNode):
     def _prepare(self, values: NodeParameters) -> None:
         """Load the model and create the cameras that the parameters name, unless they are there.
 
-        A model that did not load is tried again.
-
         Raises what loading raised; see `EngineLoader.estimator`.
         """
         choice = ModelChoice(values.model, values.runtime, values.num_threads)
-        if self._loader is None or self._loader.choice != choice or self._loader.failure:
+        if self._loader is None or self._loader.choice != choice:
             self._free_engine()
             self._loader = EngineLoader(choice, self._loaded.trigger)
         self._loader.wait()
