@@ -182,8 +182,10 @@ class ReusedImage:
         """The picture to write, [H,W] metres or [H,W,3] RGB; holds what was written before."""
         shape = (height, width) if self._encoding == "32FC1" else (height, width, 3)
         if self._pixels is None or self._pixels.shape != shape:
+            from std_msgs.msg import Header
+
             dtype = "<f4" if self._encoding == "32FC1" else "u1"
-            self._message = _image(np.zeros(shape, dtype), self._encoding, None)
+            self._message = _image(np.zeros(shape, dtype), self._encoding, Header())
             self._pixels = np.frombuffer(self._message.data, dtype).reshape(shape)
         return self._pixels
 
@@ -372,7 +374,7 @@ def _declared_size(data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _image(pixels: NDArray[Any], encoding: str, header: Header | None) -> Image:
+def _image(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
     """Return [H, W, ...] little-endian pixels as a message without row padding."""
     from sensor_msgs.msg import Image
 
