@@ -22,9 +22,10 @@ from depth_dpt_ros.camera_info import (
     intrinsics_of,
 )
 from depth_dpt_ros.diagnostics import NodeHealth
-from depth_dpt_ros.image_codec import ImageCodecError, ReusedImage, depth_to_image, to_rgb
+from depth_dpt_ros.image_codec import ImageCodecError, depth_to_image, to_rgb
 from depth_dpt_ros.latest_frame import LatestFrame, Received
 from depth_dpt_ros.parameters import NodeParameters
+from depth_dpt_ros.reused_image import ReusedImage
 from depth_dpt_ros.stamps import stamp_ns
 
 

@@ -167,35 +167,6 @@ def depth_to_image(
     raise ImageCodecError(f"depth is published as 32FC1 or 16UC1, not {encoding!r}")
 
 
-class ReusedImage:
-    """An Image message that is kept from frame to frame and written in place.
-
-    Publishing copies it, so that it may be written again; a copy into it is spared, and memory.
-    """
-
-    def __init__(self, encoding: Literal["32FC1", "rgb8"]) -> None:
-        self._encoding = encoding
-        self._pixels: NDArray[Any] | None = None
-        self._message: Image | None = None
-
-    def pixels(self, height: int, width: int) -> NDArray[Any]:
-        """The picture to write, [H,W] metres or [H,W,3] RGB; holds what was written before."""
-        shape = (height, width) if self._encoding == "32FC1" else (height, width, 3)
-        if self._pixels is None or self._pixels.shape != shape:
-            from std_msgs.msg import Header
-
-            dtype = "<f4" if self._encoding == "32FC1" else "u1"
-            self._message = _image(np.zeros(shape, dtype), self._encoding, Header())
-            self._pixels = np.frombuffer(self._message.data, dtype).reshape(shape)
-        return self._pixels
-
-    def message(self, header: Header) -> Image:
-        """The picture as it is now, under a header."""
-        assert self._message is not None, "pixels come first"
-        self._message.header = header
-        return self._message
-
-
 def encode_compressed_depth(
     depth: NDArray[np.float32],
     header: Header,

@@ -21,7 +21,8 @@ from depth_dpt_core.camera import Intrinsics
 from depth_dpt_core.colorize import colorize
 from depth_dpt_core.estimator import DepthEstimator
 from depth_dpt_core.frames import street_frames
-from depth_dpt_ros.image_codec import ReusedImage, depth_to_image, rgb_to_image
+from depth_dpt_ros.image_codec import depth_to_image, rgb_to_image
+from depth_dpt_ros.reused_image import ReusedImage
 
 FOCAL = 400.0
 
