@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import cv2
@@ -78,6 +79,14 @@ def colorize(
         unknown = ~np.isfinite(part)
         cv2.copyTo(gray[: len(part)], unknown.view(np.uint8), colors)
     return out
+
+
+def colorize_nearness(
+    nearness: NDArray[np.float32], *, color_map: ColorMap = "turbo"
+) -> NDArray[np.uint8]:
+    """Colour nearness [H,W] from 0 far to 1 near, NaN unknown, evenly over the map: [H,W,3]."""
+    # the depth whose logarithm is 1 - nearness
+    return colorize(np.exp(1 - nearness), 1.0, math.e, color_map=color_map)
 
 
 def scale_bar(

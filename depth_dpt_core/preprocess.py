@@ -121,6 +121,12 @@ class Geometry:
 
         It is written to `out` where that is given.
         """
+        return self.enlarge(self.crop(depth), out)
+
+    def enlarge(
+        self, content: NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Bring what is of the content's size [h,w] to the image's size [H,W], bilinearly."""
         size = (self.image_width, self.image_height)
-        resized = cv2.resize(self.crop(depth), size, out, interpolation=cv2.INTER_LINEAR)
+        resized = cv2.resize(content, size, out, interpolation=cv2.INTER_LINEAR)
         return np.asarray(resized, np.float32)
