@@ -16,13 +16,13 @@ from std_msgs.msg import Header
 from depth_dpt_core.camera import Intrinsics
 from depth_dpt_core.colorize import colorize, colorize_nearness
 from depth_dpt_ros.image_codec import (
-    ReusedImage,
     depth_to_image,
     nearness_to_image,
     rgb_to_compressed,
 )
 from depth_dpt_ros.parameters import NodeParameters
 from depth_dpt_ros.point_cloud import CloudWriter
+from depth_dpt_ros.reused_image import ReusedImage
 
 
 class Heard(NamedTuple):

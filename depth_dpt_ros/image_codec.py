@@ -193,33 +193,6 @@ def nearness_to_image(nearness: NDArray[np.float32], header: Header) -> Image:
     return _image(levels.astype(np.uint8), "mono8", header)
 
 
-class ReusedImage:
-    """An Image message that is kept from frame to frame and written in place.
-
-    Publishing copies it, so that it may be written again; a copy into it is spared, and memory.
-    """
-
-    def __init__(self, encoding: Literal["32FC1", "rgb8"]) -> None:
-        self._encoding = encoding
-        self._pixels: NDArray[Any] | None = None
-        self._message: Image | None = None
-
-    def pixels(self, height: int, width: int) -> NDArray[Any]:
-        """The picture to write, [H,W] metres or [H,W,3] RGB; holds what was written before."""
-        shape = (height, width) if self._encoding == "32FC1" else (height, width, 3)
-        if self._pixels is None or self._pixels.shape != shape:
-            dtype = "<f4" if self._encoding == "32FC1" else "u1"
-            self._message = _image(np.zeros(shape, dtype), self._encoding, None)
-            self._pixels = np.frombuffer(self._message.data, dtype).reshape(shape)
-        return self._pixels
-
-    def message(self, header: Header) -> Image:
-        """The picture as it is now, under a header."""
-        assert self._message is not None, "pixels come first"
-        self._message.header = header
-        return self._message
-
-
 def encode_compressed_depth(
     depth: NDArray[np.float32],
     header: Header,
@@ -398,7 +371,7 @@ def _declared_size(data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _image(pixels: NDArray[Any], encoding: str, header: Header | None) -> Image:
+def _image(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
     """Return [H, W, ...] little-endian pixels as a message without row padding."""
     from sensor_msgs.msg import Image
 

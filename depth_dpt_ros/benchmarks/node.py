@@ -34,7 +34,7 @@ from depth_dpt_ros.transport import PROFILE_VARIABLES, process_settings
 T = TypeVar("T")
 
 ROUNDS = 9
-SETTING_ROUNDS = 3
+SETTING_ROUNDS = 5
 SECONDS = 60.0
 RATE = 30.0  # Hz
 WANTED = {"depth": 1.5, "depth and colour": 2.0}

@@ -57,15 +57,17 @@ def _round(rig: Rig, names: list[str]) -> dict[str, Cost]:
 
 
 def measure_loss(folder: Path, subject: Subject, rate: float, seconds: float) -> tuple[int, int]:
-    """Send images at a rate (Hz), all on two cores; how many there were, and those answered."""
+    """Send images at a rate (Hz), all on two cores; how many there were, and those answered.
+
+    An image that is late delays those after it, as a camera never sends two at once.
+    """
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     with Rig([subject], folder) as rig:
         rig.wait_until_answering(subject.name)
         stamps = []
-        due = time.monotonic()
         for _ in tqdm(range(round(rate * seconds)), unit="image"):
+            due = time.monotonic() + 1 / rate
             stamps.append(rig.send(subject.name))
-            due += 1 / rate
             rig.spin(due - time.monotonic())
         rig.spin(_LAST_ANSWERS)
         return len(stamps), sum(rig.is_answered(subject.name, stamp) for stamp in stamps)
