@@ -66,7 +66,10 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", listing("launch/*.py")),
-        (f"share/{NAME}/config", [*listing("config/*.yaml"), f"{NAME}/fastdds.xml"]),
+        (
+            f"share/{NAME}/config",
+            [*listing("config/*.yaml"), *listing("config/*.rviz"), f"{NAME}/fastdds.xml"],
+        ),
     ],
     install_requires=[
         "setuptools",
@@ -101,6 +104,7 @@ setup(
     entry_points={
         "console_scripts": [
             "depth_node = depth_dpt_ros.depth_node:main",
+            "depth_rviz = depth_dpt_ros.rviz:main",
             "depth-dpt = depth_dpt_ros.cli:main",
         ],
     },

@@ -1,17 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The middleware setting that lets large images through."""
+"""The environment in which large images pass: middleware and memory settings."""
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from importlib import resources
 
 # the first is read by Fast DDS 2.14 and later, the second before that
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 _USER_CHOICES = (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")
+# glibc would give every large buffer back to the kernel, to be faulted in anew for the next image
+_KEEP_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_TOP_PAD_": "67108864",
+}
+_MALLOC_CHOICES = (*_KEEP_MEMORY, "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
-def large_image_settings(environment: MutableMapping[str, str]) -> dict[str, str]:
+def process_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables with which to start the node: `large_image_settings`, and those of malloc.
+
+    The C library reads the latter when a process starts. They too are left to a user who has set
+    any.
+    """
+    settings = large_image_settings(environment)
+    if not any(environment.get(name) for name in _MALLOC_CHOICES):
+        settings |= _KEEP_MEMORY
+    return settings
+
+
+def large_image_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Variables to set for this project's Fast DDS profile; none where the user has set any."""
     if any(environment.get(name) for name in _USER_CHOICES):
         return {}
