@@ -22,7 +22,7 @@ from depth_dpt_ros.replay.bag import Bag, Camera, cameras, find_camera
 from depth_dpt_ros.replay.feeds import Route
 from depth_dpt_ros.replay.ground_truth import GroundTruth, find_ground_truth
 from depth_dpt_ros.replay.matching import Frame, iter_frames
-from depth_dpt_ros.replay.node_process import own_domain, running_node
+from depth_dpt_ros.replay.node_process import keep_apart, running_node
 from depth_dpt_ros.replay.picture import side_by_side, write_picture
 from depth_dpt_ros.replay.player import ANSWERS, COLOR, Playback, play
 from depth_dpt_ros.stamps import stamp_ns
@@ -47,7 +47,7 @@ def run_demo(out: Path, *, bag: Path | None, image: str | None, model: str) -> N
     """
     resolve(model)  # before anything is started
     path = bag or Path(str(resources.files("depth_dpt_ros") / "demo_drive"))
-    domain = own_domain()
+    keep_apart()
     with Bag(path) as opened, _fresh_results(out) as folder:
         camera = find_camera(opened, image)
         if image is None:
@@ -58,12 +58,12 @@ def run_demo(out: Path, *, bag: Path | None, image: str | None, model: str) -> N
         if camera.camera_info_topic is None:
             print("no CameraInfo in the bag: depth is right only up to a constant factor")
         log = folder / _NODE_LOG
-        with running_node(_parameters(camera, model), {}, domain, log) as node:
+        with running_node(_parameters(camera, model), {}, log) as node:
             try:
                 playback = play(
                     opened, camera, Route("/image", "/camera_info", camera.compressed),
                     folder / "depth", record={**ANSWERS, **COLOR}, with_images=True,
-                    domain=domain, alive=lambda: node.poll() is None,
+                    alive=lambda: node.poll() is None,
                 )  # fmt: skip
             except RuntimeError as error:
                 raise RuntimeError(f"{error}; it said:\n{log.read_text()}") from error

@@ -44,10 +44,14 @@ class LiveAnswers:
         """Give every frame its answer; an interrupted playback ends with its last image."""
         answers = self._answers()
         upcoming = next(answers, None)
-        left = self._playback.played.copy()
+        played = self._playback.played.copy()
+        left = played.total()
         for frame in frames:
-            if self._playback.interrupted and not left.total():
+            if self._playback.interrupted and not left:
                 return
+            if played[frame.stamp]:
+                played[frame.stamp] -= 1
+                left -= 1
             depth = None
             if upcoming is not None and stamp_ns(upcoming) == frame.stamp:
                 depth, upcoming = upcoming, next(answers, None)

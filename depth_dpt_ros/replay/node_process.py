@@ -15,18 +15,18 @@ from depth_dpt_ros.transport import process_settings
 _STOP_TIMEOUT = 15  # s
 
 
-def own_domain() -> int:
-    """Keep this process and those it starts to this machine; a ROS domain for them."""
+def keep_apart() -> None:
+    """Give this process and those it starts a ROS domain of their own on this machine."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     if os.environ.get("ROS_DISTRO") == "humble":  # it knows only this one
         os.environ["ROS_LOCALHOST_ONLY"] = "1"
     os.environ.update(process_settings(os.environ))
-    return 1 + os.getpid() % 99
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 99)
 
 
 @contextmanager
 def running_node(
-    parameters: Mapping[str, object], remappings: Mapping[str, str], domain: int, log: Path
+    parameters: Mapping[str, object], remappings: Mapping[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the node; what it says goes to `log`."""
     command = [sys.executable, "-m", "depth_dpt_ros.depth_node", "--ros-args"]
@@ -39,7 +39,6 @@ def running_node(
             command,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
             start_new_session=True,  # Ctrl-C ends the playing first
         )
         try:

@@ -17,6 +17,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from tqdm import tqdm
 
 from depth_dpt_ros.replay.bag import Bag, Camera
 from depth_dpt_ros.replay.feeds import Player, Route, choose_player
@@ -57,7 +58,6 @@ def play(
     record: Mapping[str, type] = ANSWERS,
     with_images: bool = False,
     player: Player = "own",
-    domain: int | None = None,
     alive: Callable[[], bool] = lambda: True,
     interrupted: Event | None = None,
 ) -> Playback:
@@ -71,7 +71,6 @@ def play(
         record: topics of the node and their types, `DEPTH` among them.
         with_images: record the images, too.
         player: who plays.
-        domain: ROS domain of the node, None for that of the environment.
         alive: tells whether the node still runs.
         interrupted: when set, ends the playing.
 
@@ -80,7 +79,7 @@ def play(
         RuntimeError: the node died, cannot work, or did not subscribe within a minute.
     """
     context = Context()
-    rclpy.init(context=context, domain_id=domain)
+    rclpy.init(context=context)
     try:
         with OutputBag(folder) as recording:
             session = _Session(recording, context, alive, interrupted or Event(), record)
@@ -138,9 +137,12 @@ class _Session:
             self._log_times[stamp] = log_time
             if with_images:
                 self._write(route.images, image_kind, log_time, raw)
+            bar.update()
 
+        count = next(topic.count for topic in bag.topics if topic.name == camera.image_topic)
         try:
-            feed.play(self._spin_until, sent)
+            with tqdm(total=count, desc="playing", unit="image") as bar:
+                feed.play(self._spin_until, sent)
             self._wait_for_last_answers()
         except _InterruptedError:
             self._playback.interrupted = True
