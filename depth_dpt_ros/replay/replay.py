@@ -77,13 +77,14 @@ def replay(
                 else _play_to_own_node(bag, choice, model, runtime, settings, folder, player,
                                        interrupted)
             )  # fmt: skip
-        result = _score(bag, choice, settings, folder, playback, overall)
-        figures = result.figures
-        content = {"model": model, "bags": [figures], "all": _overall(overall, settings)}
-        write_report(results, content, [result], overall, json_file)
+        with interruption() as stop:
+            result = _score(bag, choice, settings, folder, playback, overall, stop)
+            figures = result.figures
+            content = {"model": model, "bags": [figures], "all": _overall(overall, settings)}
+            write_report(results, content, [result], overall, json_file)
     print(report.text(figures))
     print(f"wrote {out}/: report.html, and frames.csv and the bag depth")
-    if playback.interrupted:
+    if figures["ended"] == "interrupted":
         raise KeyboardInterrupt
     if figures["problem"]:
         raise BagError(figures["problem"])
@@ -152,12 +153,13 @@ def _score(
     folder: Path,
     playback: Playback,
     overall: Summary,
+    stop: Event,
 ) -> BagResult:
     evaluation = Evaluation(bag, choice, RecordedPredictor(), settings, overall)
-    with Bag(folder / "depth") as recorded, interruption() as interrupted:
+    with Bag(folder / "depth") as recorded:
         answers = LiveAnswers(recorded, playback)
         result = evaluation.run(
-            folder / "frames.csv", interrupted, also=answers.join, cut_short=playback.interrupted
+            folder / "frames.csv", stop, also=answers.join, cut_short=playback.interrupted
         )
     live = live_figures(playback, result.figures["images"]["dropped"])
     return replace(result, figures={**result.figures, "live": live})
