@@ -31,7 +31,7 @@ lint: $(DEV)/ready  ## check style and types
 	$(CLEAN) $(DEV)/bin/mypy
 
 bench: $(DEV)/ready  ## measure speed against named baselines; of one thing: WHAT=preprocess
-	@for what in $${WHAT:-preprocess synth latency bag-eval}; do \
+	@for what in $${WHAT:-preprocess synth latency bag-eval node}; do \
 		$(CLEAN) $(DEV)/bin/depth-dpt bench $$what $(ARGS) || exit; done
 
 builtin: $(DEV)/ready  ## make the built-in model again, resuming where it stopped

@@ -65,6 +65,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/config/models", listing("config/models/*.yaml")),
         (f"share/{NAME}/launch", listing("launch/*.py")),
         (
             f"share/{NAME}/config",

@@ -8,12 +8,10 @@ key `depth_dpt`. A third party's ONNX runs with a description beside it: `model.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
-import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,6 +19,8 @@ from typing import Any, Literal, get_args
 import onnxruntime
 import yaml
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from depth_dpt_core.ready_descriptions import ready_descriptions
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "depth_dpt"
@@ -41,20 +41,27 @@ LOAD_ERRORS = (
     ort_errors.RuntimeException,
 )
 
-_HUB = re.compile(
-    r"hf://(?P<repo>[^/@\s]+/[^/@\s]+)/(?P<file>[^@\s]+?)(?:@(?P<revision>[^@\s]+))?"
-)
-
 
 class ArtifactError(ValueError):
     """A model cannot be found or used; names it and what would be right."""
+
+
+class NoMetresError(ArtifactError):
+    """A relative model was asked for metres."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"{model}: answers relative depth, no metres; measure the scale and shift of its "
+            "output, put them into its description, and take `relative` out"
+        )
 
 
 @dataclass(frozen=True)
 class InputSpec:
     """How pixels reach the network: (pixel / 255 - mean) / std where it is float32.
 
-    `mean` and `std` are in the order of `color`.
+    `mean` and `std` are in the order of `color`. An empty `name` in a description beside a model
+    is the only input that the file has, whatever the exporter called it; likewise of `OutputSpec`.
     """
 
     name: str = "image"
@@ -67,12 +74,17 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """What the network answers: scale * output + shift is `quantity` in metres (or 1/metres)."""
+    """What the network answers: scale * output + shift is `quantity` in metres (or 1/metres).
+
+    Unless it is `relative`: then the unit is unknown, and may be another in every image. Such an
+    answer only orders pixels by distance; see `DepthEstimator.nearness` and `with_scale`.
+    """
 
     name: str = "depth"
     quantity: Quantity = "depth"
     scale: float = 1.0
     shift: float = 0.0
+    relative: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,8 @@ class ModelSpec:
     `width` and `height` are the network's input size in pixels. `canonical_focal_length` (and
     `canonical_focal_length_y`, where pixels are not square after stretching) is in pixels at that
     size; None means that the answer does not depend on the focal length. `min_depth` and
-    `max_depth`, in metres, hold at the canonical focal length and scale with it.
+    `max_depth`, in metres (in the answer's own unit where that is relative), hold at the canonical
+    focal length and scale with it.
     """
 
     width: int
@@ -140,19 +153,18 @@ class ModelSpec:
             "input dtype": (self.input.dtype, get_args(DType)),
             "input color": (self.input.color, ("RGB", "BGR")),
             "output quantity": (self.output.quantity, get_args(Quantity)),
+            "output relative": (self.output.relative, (False, True)),
             "precision": (self.precision, ("fp32", "fp16")),
         }
         for name, (value, allowed) in choices.items():
             if value not in allowed:
                 raise ArtifactError(f"{source}: {name} is {value!r}, must be one of {allowed}")
-        for name, side in {"width": self.width, "height": self.height}.items():
+        for name in ("width", "height"):
+            side = getattr(self, name)
             if not (_are_numbers(side) and isinstance(side, int) and side > 0):
                 raise ArtifactError(f"{source}: {name} is {side!r}, must be a positive integer")
-        focal_lengths = {
-            "canonical_focal_length": self.canonical_focal_length,
-            "canonical_focal_length_y": self.canonical_focal_length_y,
-        }
-        for name, number in focal_lengths.items():
+        for name in ("canonical_focal_length", "canonical_focal_length_y"):
+            number = getattr(self, name)
             if number is not None and not (_are_numbers(number) and number > 0):
                 raise ArtifactError(f"{source}: {name} is {number!r}, must be a positive number")
         if self.canonical_focal_length is None and self.canonical_focal_length_y is not None:
@@ -173,6 +185,9 @@ class ModelSpec:
             raise ArtifactError(
                 f"{source}: metrics is {self.metrics!r}, must be names and numbers"
             )
+        for kind, tensor in {"input": self.input.name, "output": self.output.name}.items():
+            if not isinstance(tensor, str):
+                raise ArtifactError(f"{source}: {kind} name is {tensor!r}, must be text: quote it")
         scale, shift = self.output.scale, self.output.shift
         if not (_are_numbers(scale, shift) and scale != 0):
             raise ArtifactError(
@@ -195,13 +210,12 @@ def _part(kind: type[Any], content: Any, where: str) -> Any:
     unknown = sorted(set(content) - set(known), key=str)
     if unknown:
         raise ArtifactError(f"{where}: unknown field {unknown[0]!r}; known: {', '.join(known)}")
-    missing = [
+    required = (
         name
         for name, item in known.items()
-        if name not in content
-        and item.default is dataclasses.MISSING
-        and item.default_factory is dataclasses.MISSING
-    ]
+        if item.default is MISSING and item.default_factory is MISSING
+    )
+    missing = [name for name in required if name not in content]
     if missing:
         raise ArtifactError(f"{where}: field {missing[0]!r} is missing")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
@@ -224,7 +238,9 @@ def resolve(model: str) -> Artifact:
     if model == BUILTIN:
         return read(Path(str(resources.files("depth_dpt_core") / "models" / "builtin.onnx")))
     if model.startswith("hf://"):
-        return _from_hub(model)
+        from depth_dpt_core.artifact_hub import from_hub  # which reads what it fetched
+
+        return from_hub(model)
     return read(Path(model).expanduser())
 
 
@@ -233,7 +249,8 @@ def read(path: Path) -> Artifact:
     if not path.is_file():
         raise ArtifactError(f"{path}: no such model file")
     beside = path.with_suffix(".yaml")
-    metadata = _onnx_metadata(path)
+    session = _open(path)
+    metadata = session.get_modelmeta().custom_metadata_map
     if METADATA_KEY in metadata:
         try:
             content = json.loads(metadata[METADATA_KEY])
@@ -242,71 +259,41 @@ def read(path: Path) -> Artifact:
         return Artifact(path, ModelSpec.from_dict(content, str(path)))
     if not beside.is_file():
         raise ArtifactError(
-            f"{path}: holds no {METADATA_KEY!r} metadata and {beside.name} is not beside it"
+            f"{path}: holds no {METADATA_KEY!r} metadata and {beside.name} is not beside it; "
+            f"copy one that fits from {ready_descriptions()}, or write one"
         )
     try:
         content = yaml.safe_load(beside.read_bytes())
     except yaml.YAMLError as error:
         raise ArtifactError(f"{beside}: not YAML ({' '.join(str(error).split())})") from error
-    return Artifact(path, ModelSpec.from_dict(content, str(beside)))
+    spec = ModelSpec.from_dict(content, str(beside))
+    return Artifact(path, _with_names(spec, session, str(beside)))
 
 
-def _onnx_metadata(path: Path) -> dict[str, str]:
+def _with_names(spec: ModelSpec, session: onnxruntime.InferenceSession, source: str) -> ModelSpec:
+    """Fill in names of input and output that the description leaves to the file."""
+    for kind, there in (("input", session.get_inputs()), ("output", session.get_outputs())):
+        part = getattr(spec, kind)
+        if part.name:
+            continue
+        if len(there) != 1:
+            names = ", ".join(item.name for item in there)
+            raise ArtifactError(f"{source}: {kind} has no name, and the file has several: {names}")
+        spec = dataclasses.replace(spec, **{kind: dataclasses.replace(part, name=there[0].name)})
+    return spec
+
+
+def _open(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except LOAD_ERRORS as error:
         said = " ".join(str(error).split())  # some versions spread it over lines
         raise ArtifactError(f"{path}: not a model that ONNX Runtime can load ({said})") from error
-    return dict(session.get_modelmeta().custom_metadata_map)
 
 
-def _from_hub(model: str) -> Artifact:
-    match = _HUB.fullmatch(model)
-    if match is None:
-        raise ArtifactError(f"{model}: write it as hf://owner/repo/file@revision")
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import (
-            EntryNotFoundError,
-            HfHubHTTPError,
-            LocalEntryNotFoundError,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )
-    except ImportError as error:
-        raise ArtifactError(
-            f"{model}: needs the package huggingface_hub: pip install 'depth_dpt_ros[hub]'"
-        ) from error
-    # the first of them: what the client's HTTP library raises (requests, httpx or httpx2)
-    failures: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, OSError, ValueError)
-    repo, file, revision = match["repo"], match["file"], match["revision"]
-    try:
-        path = Path(hf_hub_download(repo, file, revision=revision))
-        if METADATA_KEY not in _onnx_metadata(path):
-            # without it, `read` says what is missing
-            with contextlib.suppress(EntryNotFoundError):
-                hf_hub_download(repo, str(Path(file).with_suffix(".yaml")), revision=revision)
-        artifact = read(path)
-        if artifact.spec.sibling is not None:
-            # without it, the runtime that wants it says what is missing
-            with contextlib.suppress(EntryNotFoundError, LocalEntryNotFoundError):
-                beside = Path(file).with_name(artifact.spec.sibling)
-                hf_hub_download(repo, str(beside), revision=revision)
-    except ArtifactError:
-        raise
-    except RepositoryNotFoundError as error:
-        raise ArtifactError(f"{model}: no repository {repo}, or no access to it") from error
-    except RevisionNotFoundError as error:
-        raise ArtifactError(f"{model}: {repo} has no revision {revision!r}") from error
-    except LocalEntryNotFoundError as error:
-        raise ArtifactError(f"{model}: not in the cache, and the Hub cannot be reached") from error
-    except EntryNotFoundError as error:
-        raise ArtifactError(f"{model}: {repo} has no file {file!r} there") from error
-    except failures as error:
-        raise ArtifactError(f"{model}: {' '.join(str(error).split())}") from error
-    return artifact
+def describes_itself(path: Path) -> bool:
+    """Whether a model file holds its description; see `resolve` for errors."""
+    return METADATA_KEY in _open(path).get_modelmeta().custom_metadata_map

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import cv2
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 ColorMap = Literal["turbo", "inferno", "magma"]
 COLOR_MAPS: tuple[ColorMap, ...] = get_args(ColorMap)
-UNKNOWN_COLOR = (64, 64, 64)  # a grey that none of the maps contains
+_UNKNOWN_LEVEL = 64
+UNKNOWN_COLOR = (_UNKNOWN_LEVEL,) * 3  # a grey that none of the maps contains
 
 _OPENCV = {
     "turbo": cv2.COLORMAP_TURBO,
@@ -28,6 +30,7 @@ def _table(name: ColorMap) -> NDArray[np.uint8]:
 
 
 _TABLES = {name: _table(name) for name in COLOR_MAPS}
+_STRIPE = 1 << 17  # pixels worked on at a time, so that the steps meet them in the cache
 
 
 def colorize(
@@ -36,6 +39,7 @@ def colorize(
     max_depth: float,
     *,
     color_map: ColorMap = "turbo",
+    out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
     """Colour depth by its logarithm between two fixed ends.
 
@@ -47,6 +51,7 @@ def colorize(
         min_depth: metres at the near end of the map; nearer takes its colour.
         max_depth: metres at the far end; farther takes its colour.
         color_map: `turbo`, `inferno` or `magma`.
+        out: where to write, else fresh memory.
 
     Returns:
         [H,W,3] RGB; unknown pixels have `UNKNOWN_COLOR`.
@@ -58,16 +63,30 @@ def colorize(
         raise ValueError(f"color map {color_map!r}: choose one of {', '.join(COLOR_MAPS)}")
     if not 0 < min_depth < max_depth:
         raise ValueError(f"needs 0 < min_depth < max_depth, got {min_depth} and {max_depth}")
-    finite = np.isfinite(depth)
-    near = np.float32(min_depth)
-    above = np.asarray(cv2.log(np.where(finite, np.maximum(depth, near), near)), np.float32)
-    np.subtract(above, np.float32(np.log(min_depth)), out=above)
-    # rounds and saturates at the far end
     gain = 255 / np.log(max_depth / min_depth)
-    level = cv2.convertScaleAbs(above, alpha=gain)
-    out = np.asarray(cv2.applyColorMap(level, _TABLES[color_map]), np.uint8)
-    out[~finite] = UNKNOWN_COLOR
+    if out is None:
+        out = np.empty((*depth.shape, 3), np.uint8)
+    rows = max(1, _STRIPE // depth.shape[1])
+    near = np.full((min(rows, len(depth)), depth.shape[1]), min_depth, np.float32)
+    gray = np.full((*near.shape, 3), _UNKNOWN_LEVEL, np.uint8)
+    for top in range(0, len(depth), rows):
+        part = depth[top : top + rows]
+        above = cv2.max(part, near[: len(part)])
+        cv2.log(above, above)
+        # rounds and saturates at the far end; what becomes of unknown depth does not matter
+        level = cv2.convertScaleAbs(above, alpha=gain, beta=-gain * np.log(min_depth))
+        colors = cv2.applyColorMap(level, _TABLES[color_map], out[top : top + rows])
+        unknown = ~np.isfinite(part)
+        cv2.copyTo(gray[: len(part)], unknown.view(np.uint8), colors)
     return out
+
+
+def colorize_nearness(
+    nearness: NDArray[np.float32], *, color_map: ColorMap = "turbo"
+) -> NDArray[np.uint8]:
+    """Colour nearness [H,W] from 0 far to 1 near, NaN unknown, evenly over the map: [H,W,3]."""
+    # the depth whose logarithm is 1 - nearness
+    return colorize(np.exp(1 - nearness), 1.0, math.e, color_map=color_map)
 
 
 def scale_bar(

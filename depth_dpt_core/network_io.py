@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from depth_dpt_core.artifact import InputSpec, OutputSpec
 
+_ENDS = (2, 98)  # percentiles of an image that nearness spans
 _TINY = 1e-6  # 1/m; an inverse depth below this is farther than any range
 
 
@@ -35,3 +36,17 @@ def to_depth(answer: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.float3
         near = answer > _TINY
         return np.where(near, 1 / np.where(near, answer, 1), np.inf).astype(np.float32)
     return answer
+
+
+def to_nearness(answer: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.float32]:
+    """The answer to an image [h,w] from 0, its far end, to 1, its near one; NaN not finite.
+
+    Percentiles are the ends: a single outlier would make all the rest one grey.
+    """
+    toward = spec.scale if spec.quantity == "inverse_depth" else -spec.scale
+    finite = np.isfinite(answer)
+    near = np.where(finite, answer if toward > 0 else -answer, np.float32(np.nan))
+    if finite.any():
+        low, high = np.percentile(near[finite], _ENDS)
+        near = np.clip((near - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)
+    return np.asarray(near, np.float32)

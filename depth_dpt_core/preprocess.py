@@ -88,6 +88,10 @@ class Geometry:
     def resize(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize an image [H,W,3] to the content's size [h,w,3]."""
         content = (self.content_width, self.content_height)
+        # whole halves first: of all areas OpenCV averages 2 x 2 pixels the fastest by far
+        while image.shape[1] % (2 * content[0]) == 0 and image.shape[0] % (2 * content[1]) == 0:
+            half = image.shape[1] // 2, image.shape[0] // 2
+            image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
         # OpenCV averages areas only where both sides shrink: do that first, then enlarge
         smaller = min(image.shape[1], content[0]), min(image.shape[0], content[1])
         resized = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
@@ -109,13 +113,19 @@ class Geometry:
         """Cut the padding off network depth [H',W']: a view [h,w]."""
         return depth[self.content_slices]
 
-    def to_image(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Bring network depth [H',W'] to the image's size [H,W], bilinearly, padding cut."""
-        return np.asarray(
-            cv2.resize(
-                self.crop(depth),
-                (self.image_width, self.image_height),
-                interpolation=cv2.INTER_LINEAR,
-            ),
-            np.float32,
-        )
+    def to_image(
+        self, depth: NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Bring network depth [H',W'] to the image's size [H,W], bilinearly, padding cut.
+
+        It is written to `out` where that is given.
+        """
+        return self.enlarge(self.crop(depth), out)
+
+    def enlarge(
+        self, content: NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Bring what is of the content's size [h,w] to the image's size [H,W], bilinearly."""
+        size = (self.image_width, self.image_height)
+        resized = cv2.resize(content, size, out, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(resized, np.float32)

@@ -7,7 +7,7 @@ import copy
 import math
 import time
 from collections import OrderedDict
-from threading import Condition
+from threading import Lock
 from typing import Any
 
 from depth_dpt_core.camera import Intrinsics
@@ -26,67 +26,60 @@ class CameraInfoBuffer:
     """Recent CameraInfo by stamp; filled by a callback, asked by the worker thread."""
 
     def __init__(self) -> None:
-        self._arrived = Condition()
+        self._lock = Lock()
         self._infos: OrderedDict[int, Any] = OrderedDict()
         self._asked: int | None = None  # stamp of the last image
         self._paired = False  # that image had a CameraInfo of its very stamp, maybe a late one
+        self._first_image: float | None = None  # monotonic s
+        self._waiting_since: float | None = None  # monotonic s; for the next image's very own
 
     def add(self, info: Any) -> None:
         """Keep a CameraInfo, unless it says nothing (K is zero: an uncalibrated camera)."""
         if focal_lengths(info) is None:
             return
-        with self._arrived:
+        with self._lock:
             stamp = stamp_ns(info)
             self._infos[stamp] = info
             self._paired |= stamp == self._asked
             while len(self._infos) > _KEPT:
                 self._infos.popitem(last=False)
-            self._arrived.notify_all()
 
-    def match(self, stamp: int, *, wait: float) -> Any | None:
-        """Find an image's CameraInfo: that of its stamp, else the latest at or before.
+    @property
+    def empty(self) -> bool:
+        """Whether none has come."""
+        with self._lock:
+            return not self._infos
 
-        Args:
-            stamp: the image's, nanoseconds.
-            wait: seconds to wait while there is none at all.
+    def due(self, stamp: int, timeout: float) -> float:
+        """When to stop waiting for the CameraInfo of an image, monotonic seconds.
 
-        Returns:
-            The message, or None if there is none at all.
+        The first images wait until there is any, for `timeout` seconds at most. Where images
+        and CameraInfo have had the same stamps, an image waits a moment for its own.
         """
-        with self._arrived:
-            self._arrived.wait_for(lambda: bool(self._infos), wait)
-            if self._paired:
-                # the image came first; its CameraInfo is on the way
-                self._arrived.wait_for(lambda: stamp in self._infos, _PATIENCE)
+        now = time.monotonic()
+        with self._lock:
+            if self._first_image is None:
+                self._first_image = now
+            if not self._infos:
+                return self._first_image + timeout
+            if not self._paired or stamp in self._infos:
+                return now
+            # not from this image on: newer ones keep coming while the CameraInfo has stopped
+            if self._waiting_since is None:
+                self._waiting_since = now
+            return self._waiting_since + _PATIENCE
+
+    def match(self, stamp: int) -> Any | None:
+        """An image's CameraInfo: that of its stamp, else the latest before; None without any."""
+        with self._lock:
             self._asked, self._paired = stamp, stamp in self._infos
+            self._waiting_since = None
             if not self._infos:
                 return None
             if self._paired:
                 return self._infos[stamp]
             earlier = [known for known in self._infos if known <= stamp]
             return self._infos[max(earlier) if earlier else min(self._infos)]
-
-
-class PatientMatch:
-    """Decides how long images wait for their first CameraInfo."""
-
-    def __init__(self, buffer: CameraInfoBuffer) -> None:
-        self._buffer = buffer
-        self._first_image: float | None = None
-
-    def find(self, stamp: int, timeout: float) -> tuple[Any | None, bool]:
-        """Look for an image's CameraInfo for a moment.
-
-        Returns:
-            The CameraInfo, if any, and whether it is worth asking again: False once `timeout`
-            seconds have passed since the first image.
-        """
-        now = time.monotonic()
-        if self._first_image is None:
-            self._first_image = now
-        left = self._first_image + timeout - now
-        info = self._buffer.match(stamp, wait=max(0.0, min(left, 0.05)))
-        return info, info is None and left > 0
 
 
 def focal_lengths(info: Any) -> tuple[float, float] | None:

@@ -15,17 +15,23 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 
 class CameraSubscriptions:
-    """Subscriptions to one camera, open from the beginning until closed."""
+    """Subscriptions to one camera, open from the beginning until closed.
+
+    Attributes:
+        topic: of the images, resolved.
+    """
 
     def __init__(
         self,
         node: Node,
         *,
+        image: str,
+        camera_info: str,
         compressed: bool,
         on_image: Callable[[Image | CompressedImage], None],
         on_info: Callable[[CameraInfo], None],
     ) -> None:
-        """Subscribe.
+        """Subscribe to `image`, or to `image/compressed`, and to `camera_info`.
 
         Raises:
             ValueError: the user's override of the reliability is none.
@@ -34,9 +40,10 @@ class CameraSubscriptions:
         self._on_image = on_image
         self._on_info = on_info
         self._kind = CompressedImage if compressed else Image
-        topic: str = node.resolve_topic_name("image")
+        topic: str = node.resolve_topic_name(image)
         # a remap of `image` does not move `image/compressed` by itself
-        self._topic = f"{topic}/compressed" if compressed else topic
+        self.topic = f"{topic}/compressed" if compressed else topic
+        self._camera_info = camera_info
         self._open: list[Subscription[Any]] = []
         self._reliability = self._wanted_reliability(ReliabilityPolicy.BEST_EFFORT)
         self._subscribe()
@@ -57,7 +64,7 @@ class CameraSubscriptions:
     def _subscribe(self) -> None:
         image = self._node.create_subscription(
             self._kind,
-            self._topic,
+            self.topic,
             self._on_image,
             QoSProfile(depth=1, reliability=self._reliability),
             # reliability is ours to change: an override declared by rclpy would freeze it
@@ -68,7 +75,7 @@ class CameraSubscriptions:
         # small messages; best effort connects to every publisher
         info = self._node.create_subscription(
             CameraInfo,
-            "camera_info",
+            self._camera_info,
             self._on_info,
             QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
@@ -80,7 +87,7 @@ class CameraSubscriptions:
 
         Best effort connects to every publisher. While there is none, it stays as it is now.
         """
-        override = f"qos_overrides.{self._topic}.subscription.reliability"
+        override = f"qos_overrides.{self.topic}.subscription.reliability"
         if not self._node.has_parameter(override):
             about = "reliability of the image subscription, empty: as the publishers offer"
             self._node.declare_parameter(
@@ -92,7 +99,7 @@ class CameraSubscriptions:
             if chosen not in names:
                 raise ValueError(f"{override} is {chosen!r}, must be one of {', '.join(names)}")
             return ReliabilityPolicy[chosen.upper()]
-        offers = self._node.get_publishers_info_by_topic(self._topic)
+        offers = self._node.get_publishers_info_by_topic(self.topic)
         if not offers:
             return now
         reliable = [o.qos_profile.reliability == ReliabilityPolicy.RELIABLE for o in offers]

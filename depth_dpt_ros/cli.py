@@ -11,6 +11,8 @@ from pathlib import Path
 from depth_dpt_core.cli import add_core_commands, add_model_argument, run
 from depth_dpt_ros.replay.bag_eval_cli import add_bag_eval, add_replay
 
+BENCHES = ("bag-eval", "node")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `depth-dpt`; returns the exit status."""
@@ -18,7 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="depth-dpt", description="Metric depth from one camera: train, export, run, measure."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_core_commands(commands, {"bag-eval": "depth_dpt_ros.benchmarks.bag_eval"})
+    add_core_commands(
+        commands, {what: f"depth_dpt_ros.benchmarks.{what.replace('-', '_')}" for what in BENCHES}
+    )
     _add_bag_commands(commands)
     add_bag_eval(commands)
     add_replay(commands)

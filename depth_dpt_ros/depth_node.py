@@ -3,45 +3,39 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import sys
-import time
-import traceback
 from collections.abc import Callable
 from functools import wraps
 from threading import Event
-from typing import Any
 
+import cv2
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # rclpy of 2022 too
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from depth_dpt_core.artifact import ArtifactError, resolve
-from depth_dpt_core.engines.choice import NoRuntimeError
 from depth_dpt_core.engines.faults import remembered_fault
 from depth_dpt_core.estimator import DepthEstimator
 from depth_dpt_ros import parameters
-from depth_dpt_ros.camera_info import CameraInfoBuffer
-from depth_dpt_ros.camera_subscriptions import CameraSubscriptions
+from depth_dpt_ros.camera import Camera, CameraFrames
 from depth_dpt_ros.core_log import join_core_log
-from depth_dpt_ros.diagnostics import NodeHealth, as_array
-from depth_dpt_ros.engine_loader import EngineLoader
+from depth_dpt_ros.diagnostics import ERROR, WARN, Report, as_array, engine_report
+from depth_dpt_ros.engine_loader import USER_ERRORS, EngineLoader, ModelChoice
 from depth_dpt_ros.frame_worker import FrameWorker
-from depth_dpt_ros.latest_frame import LatestFrame, Received
+from depth_dpt_ros.latest_frame import LatestFrames
+from depth_dpt_ros.node_log import NodeLog
+from depth_dpt_ros.parameters import NodeParameters
 from depth_dpt_ros.transport import large_image_settings
 
-_OVERRIDES = QoSOverridingOptions.with_default_policies
-_WARN_PERIOD = 5.0  # s
-_WARNINGS_KEPT = 50
+_RELATIVE = (
+    "the model answers relative depth: no metres are published until depth_scale is set, or scale "
+    "and shift are in the model's description"
+)
 _GPU_LOST = 70  # exit status; EX_SOFTWARE of sysexits.h
 _WRONG_PARAMETERS = 2  # exit status; launch does not start the node anew
 _SIGNAL_LATENCY = 0.1  # s; Python runs signal handlers only between waits
@@ -57,16 +51,16 @@ def _reporting(transition: Transition) -> Transition:
         try:
             result = transition(self, state)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must be seen
-            self.health.failure = f"{transition.__name__.removeprefix('on_')} failed: {error}"
-            if isinstance(error, (ArtifactError, NoRuntimeError)):
-                self.get_logger().error(self.health.failure)
+            self.failure = f"{transition.__name__.removeprefix('on_')} failed: {error}"
+            if isinstance(error, USER_ERRORS):
+                self.get_logger().error(self.failure)
             else:
-                self.error(self.health.failure)
+                self.log.unexpected(self.failure)
             self.stop()
             if transition.__name__ == "on_configure":
-                self._free()
+                self.free()
             return TransitionCallbackReturn.FAILURE
-        self.health.failure = ""
+        self.failure = ""
         return result
 
     return wrapper
@@ -77,20 +71,23 @@ class DepthNode(LifecycleNode):
 
     An engine that must be built first is built behind it all: the node is configured and activated
     meanwhile, and publishes nothing until the engine is proven.
+
+    Attributes:
+        failure: why the last transition failed; empty if it did not.
+        log: for what may happen at every frame.
     """
 
     def __init__(self) -> None:
         super().__init__("depth_node")
-        parameters.declare(self)
-        self.health = NodeHealth()
-        self._infos = CameraInfoBuffer()
-        self._frames: LatestFrame[Received[Image | CompressedImage]] = LatestFrame()
+        self.failure = ""
+        self.log = NodeLog(self.get_logger())
+        self._active = False
+        parameters.declare(self, lambda: self._active)
+        self._frames: CameraFrames = LatestFrames(Camera.due)
+        self._cameras: list[Camera] = []
         self._loader: EngineLoader | None = None
         self._estimator: DepthEstimator | None = None
-        self._outputs: list[Any] = []
         self._worker: FrameWorker | None = None
-        self._camera: CameraSubscriptions | None = None
-        self._warned: dict[str, float] = {}  # text: when it was logged, monotonic seconds
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._loaded = self.create_guard_condition(self._on_loaded)
         # steady: with use_sim_time and no /clock, ROS time stands still
@@ -102,66 +99,23 @@ class DepthNode(LifecycleNode):
     @_reporting
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model; a bad file is a FAILURE and the node stays unconfigured."""
-        values = self.current_parameters()
-        self._loader = EngineLoader(
-            resolve(values.model), values.runtime, values.num_threads, self._loaded.trigger
-        )
-        self.health.engine = self._loader
-        self._loader.wait()
-        if self._loader.done:
-            self._take_engine(self._loader)
-        else:
-            self.get_logger().info(f"{self._loader.artifact.path}: an engine is being prepared")
-        self._depth = self._create_output(Image, "depth/image")
-        self._depth_info = self._create_output(CameraInfo, "depth/camera_info")
-        self._color = self._create_output(Image, "depth/color/image")
+        self._prepare(self.current_parameters())
         return super().on_configure(state)
-
-    def _on_loaded(self) -> None:
-        """An engine has come, or failed, after the node was configured."""
-        if self._loader is None or not self._loader.done or self._estimator is not None:
-            return  # given up, or taken by a transition
-        if self._loader.failure:
-            self.get_logger().error(self._loader.failure)
-            return
-        self._take_engine(self._loader)
-        if self._camera is not None:
-            self._start_worker()
-
-    def _take_engine(self, loader: EngineLoader) -> None:
-        self._estimator = loader.estimator()
-        name = self._estimator.engine.name
-        self.get_logger().info(f"{loader.artifact.path} runs on {name}")
-
-    def _start_worker(self) -> None:
-        assert self._estimator is not None
-        self._worker = FrameWorker(self._estimator, self._frames, self._infos, self, self.health)
-
-    def _create_output(self, kind: type, topic: str) -> Any:
-        reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-        publisher: Any = self.create_lifecycle_publisher(
-            kind, topic, reliable, qos_overriding_options=_OVERRIDES()
-        )
-        self._outputs.append(publisher)
-        return publisher
 
     @_reporting
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe and start working, as soon as there is an engine."""
-        assert self._loader is not None, "activate follows configure"
-        if self._loader.done and self._estimator is None:
-            self._take_engine(self._loader)
-        self._infos = CameraInfoBuffer()
-        self.health.camera_warning = ""
-        self._camera = CameraSubscriptions(
-            self,
-            compressed=self.current_parameters().image_transport == "compressed",
-            on_image=self._on_image,
-            on_info=self._infos.add,
-        )
-        if self._estimator is not None:
-            self._start_worker()
-        return super().on_activate(state)
+        """Subscribe, and start working as soon as there is an engine.
+
+        Another model, or other cameras, than the node was configured with are taken now.
+        """
+        values = self.current_parameters()
+        self._prepare(values)
+        for camera in self._cameras:
+            camera.activate(compressed=values.image_transport == "compressed")
+        result = super().on_activate(state)
+        self._active = True
+        self._start_worker()
+        return result
 
     @_reporting
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -172,7 +126,7 @@ class DepthNode(LifecycleNode):
     @_reporting
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model and the publishers; an engine still being built is given up."""
-        self._free()
+        self.free()
         return super().on_cleanup(state)
 
     @_reporting
@@ -181,99 +135,117 @@ class DepthNode(LifecycleNode):
         self.free()
         return super().on_shutdown(state)
 
+    # what they do
+
+    def _prepare(self, values: NodeParameters) -> None:
+        """Load the model and create the cameras that the parameters name, unless they are there.
+
+        A model that did not load is tried again.
+
+        Raises what loading raised; see `EngineLoader.estimator`.
+        """
+        choice = ModelChoice(values.model, values.runtime, values.num_threads)
+        if self._loader is None or self._loader.choice != choice or self._loader.failure:
+            self._free_engine()
+            self._loader = EngineLoader(choice, self._loaded.trigger)
+        self._loader.wait()
+        if self._loader.done:
+            self._take_engine(self._loader)
+        else:
+            self.get_logger().info(f"{self._loader.model}: an engine is being prepared")
+        if [camera.name for camera in self._cameras] != values.cameras:
+            self._free_cameras()
+            self._cameras = [Camera(self, name, self._frames) for name in values.cameras]
+
+    def _on_loaded(self) -> None:
+        """An engine has come, or failed, after the node was configured."""
+        if self._loader is None or not self._loader.done or self._estimator is not None:
+            return  # given up, or taken by a transition
+        if self._loader.failure:
+            self.get_logger().error(self._loader.failure)
+            return
+        self._take_engine(self._loader)
+        self._start_worker()
+
+    def _take_engine(self, loader: EngineLoader) -> None:
+        if self._estimator is None:
+            self._estimator = loader.estimator()
+            self.get_logger().info(f"{loader.model} runs on {self._estimator.engine.name}")
+
+    def _start_worker(self) -> None:
+        if self._active and self._estimator is not None:
+            clock = self.get_clock()
+            self._worker = FrameWorker(
+                self._estimator, self._frames, self.log, lambda: clock.now().nanoseconds
+            )
+
     def stop(self) -> None:
         """Unsubscribe and end the worker thread; harmless when there is none."""
-        if self._camera is not None:
-            self._camera.close()
-            self._camera = None
+        self._active = False
+        for camera in self._cameras:
+            camera.deactivate()
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
 
-    def _free(self) -> None:
-        while self._outputs:
-            self.destroy_lifecycle_publisher(self._outputs.pop())
+    def free(self) -> None:
+        """Stop working and free everything, in whatever state the node is."""
+        self.stop()
+        self._free_cameras()
+        self._free_engine()
+
+    def _free_cameras(self) -> None:
+        while self._cameras:
+            self._cameras.pop().destroy()
+
+    def _free_engine(self) -> None:
         if self._loader is not None:
             self._loader.cancel()
-        self._loader = self._estimator = self.health.engine = None
+        self._loader = self._estimator = None
 
-    def _on_image(self, message: Image | CompressedImage) -> None:
-        self.health.count_received()
-        if self._worker is not None:
-            self._frames.put(Received(message))
-
-    # what the worker needs
-
-    def current_parameters(self) -> parameters.NodeParameters:
-        """Parameters to use for the next frame."""
+    def current_parameters(self) -> NodeParameters:
+        """The values now."""
         return parameters.read(self)
-
-    def listeners(self) -> tuple[bool, bool, bool]:
-        """Whether anybody subscribes to depth, to its camera info, to colour."""
-        depth, info, color = (
-            publisher.get_subscription_count() > 0
-            for publisher in (self._depth, self._depth_info, self._color)
-        )
-        return depth, info, color
-
-    def publish_info(self, message: CameraInfo) -> None:
-        """Publish the CameraInfo of a frame's depth."""
-        self._depth_info.publish(message)
-
-    def publish_depth(self, message: Image) -> None:
-        """Publish a frame's depth."""
-        self._depth.publish(message)
-
-    def publish_color(self, message: Image) -> None:
-        """Publish a frame's depth in colours."""
-        self._color.publish(message)
-
-    def warn(self, text: str) -> None:
-        """Log a warning, each text at most every few seconds."""
-        now = time.monotonic()
-        if now - self._warned.get(text, -math.inf) > _WARN_PERIOD:
-            if len(self._warned) > _WARNINGS_KEPT:
-                self._warned.clear()
-            self._warned[text] = now
-            self.get_logger().warning(text)
-
-    def warn_camera(self, text: str) -> None:
-        """Log a warning about the camera, once."""
-        self.get_logger().warning(text, once=True)
-
-    def error(self, text: str) -> None:
-        """Log an error with the current traceback."""
-        self.get_logger().error(
-            f"{text}\n{traceback.format_exc()}", throttle_duration_sec=_WARN_PERIOD
-        )
 
     def must_end(self) -> bool:
         """Whether the GPU was lost and a fresh process is wanted for that."""
         lost = self._loader is not None and self._loader.lost_gpu
         return lost and self.current_parameters().exit_on_gpu_fault
 
-    def free(self) -> None:
-        """Stop working and free everything, in whatever state the node is."""
-        self.stop()
-        self._free()
-
     # once a second
 
     def _each_second(self) -> None:
-        if self._camera is not None:
-            self._camera.follow_publishers()
-        status = self.health.status(
-            f"{self.get_name()}: depth",
-            self.get_fully_qualified_name(),
-            self._state_machine.current_state[1],
-            self._frames.replaced,
-        )
-        self._diagnostics.publish(as_array(status, self.get_clock().now().to_msg()))
+        for camera in self._cameras:
+            camera.follow_publishers()
+        self._diagnostics.publish(as_array(self._statuses(), self.get_clock().now().to_msg()))
+
+    def _statuses(self) -> list[DiagnosticStatus]:
+        """One for the node and its engine, and one for each named camera."""
+        report = Report()
+        report.add(ERROR, self.failure)
+        report = report.joined(engine_report(self._loader))
+        unscaled = self.current_parameters().depth_scale == parameters.UNSCALED
+        if self._estimator is not None and self._estimator.relative and unscaled:
+            report.add(WARN, _RELATIVE)
+        named = []
+        for camera in self._cameras:
+            if camera.name:
+                named.append((camera.name, camera.report()))
+            else:
+                report = report.joined(camera.report())
+        state = self._state_machine.current_state[1]
+        hardware = self.get_fully_qualified_name()
+        return [
+            found.status(f"{self.get_name()}: {title}", hardware, state)
+            for title, found in [("depth", report), *named]
+        ]
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM ends it."""
     os.environ.update(large_image_settings(os.environ))
+    # each call takes a millisecond, and OpenCV's threads spin between them
+    cv2.setNumThreads(1)
     # rclpy's own handlers would invalidate the context under the worker thread, Python's would
     # raise KeyboardInterrupt wherever the main thread stands
     ending = Event()

@@ -145,9 +145,29 @@ def to_depth(msg: ImageLike | CompressedImageLike) -> NDArray[np.float32]:
 
 def rgb_to_image(rgb: NDArray[np.uint8], header: Header) -> Image:
     """Return [H, W, 3] RGB as an rgb8 message that shares header."""
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
-        raise ImageCodecError(f"an RGB picture is uint8 (H, W, 3), not {rgb.dtype} {rgb.shape}")
+    _check_rgb(rgb)
     return _image(rgb, "rgb8", header)
+
+
+def rgb_to_compressed(
+    rgb: NDArray[np.uint8], header: Header, *, quality: int = 95
+) -> CompressedImage:
+    """Return [H, W, 3] RGB as a JPEG message that shares header.
+
+    The format says what image_transport's compressed plugin says of an rgb8 image; its default
+    quality, of 1 to 100, is 95.
+    """
+    _check_rgb(rgb)
+    if not 1 <= quality <= 100:
+        raise ImageCodecError(f"JPEG quality {quality} should be 1 to 100")
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+    from sensor_msgs.msg import CompressedImage
+
+    message = CompressedImage(header=header, format="rgb8; jpeg compressed bgr8")
+    message.data.frombytes(jpeg)
+    return message
 
 
 def depth_to_image(
@@ -165,6 +185,39 @@ def depth_to_image(
         known = (depth > 0) & (depth <= np.float32(65.535))
         return _image(np.rint(np.where(known, depth, 0) * 1000).astype("<u2"), encoding, header)
     raise ImageCodecError(f"depth is published as 32FC1 or 16UC1, not {encoding!r}")
+
+
+def nearness_to_image(nearness: NDArray[np.float32], header: Header) -> Image:
+    """Return [H, W] from 0 far to 1 near as mono8: 1 far to 255 near, 0 where it is NaN."""
+    levels = np.nan_to_num(np.rint(1 + 254 * nearness), nan=0)
+    return _image(levels.astype(np.uint8), "mono8", header)
+
+
+class ReusedImage:
+    """An Image message that is kept from frame to frame and written in place.
+
+    Publishing copies it, so that it may be written again; a copy into it is spared, and memory.
+    """
+
+    def __init__(self, encoding: Literal["32FC1", "rgb8"]) -> None:
+        self._encoding = encoding
+        self._pixels: NDArray[Any] | None = None
+        self._message: Image | None = None
+
+    def pixels(self, height: int, width: int) -> NDArray[Any]:
+        """The picture to write, [H,W] metres or [H,W,3] RGB; holds what was written before."""
+        shape = (height, width) if self._encoding == "32FC1" else (height, width, 3)
+        if self._pixels is None or self._pixels.shape != shape:
+            dtype = "<f4" if self._encoding == "32FC1" else "u1"
+            self._message = _image(np.zeros(shape, dtype), self._encoding, None)
+            self._pixels = np.frombuffer(self._message.data, dtype).reshape(shape)
+        return self._pixels
+
+    def message(self, header: Header) -> Image:
+        """The picture as it is now, under a header."""
+        assert self._message is not None, "pixels come first"
+        self._message.header = header
+        return self._message
 
 
 def encode_compressed_depth(
@@ -345,7 +398,7 @@ def _declared_size(data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _image(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
+def _image(pixels: NDArray[Any], encoding: str, header: Header | None) -> Image:
     """Return [H, W, ...] little-endian pixels as a message without row padding."""
     from sensor_msgs.msg import Image
 
@@ -355,6 +408,11 @@ def _image(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
     # Assigning data has some distributions walk every element in Python; this never does.
     message.data.frombytes(np.ascontiguousarray(pixels).view(np.uint8))
     return message
+
+
+def _check_rgb(rgb: NDArray[Any]) -> None:
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
+        raise ImageCodecError(f"an RGB picture is uint8 (H, W, 3), not {rgb.dtype} {rgb.shape}")
 
 
 def _check_depth(depth: NDArray[Any]) -> None:

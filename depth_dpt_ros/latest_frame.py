@@ -1,68 +1,80 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A mailbox with one slot: the newest frame wins."""
+"""A mailbox with one slot for each camera: the newest frame wins."""
 
 from __future__ import annotations
 
+import itertools
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from threading import Condition
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+Source = TypeVar("Source")
+Frame = TypeVar("Frame")
 
 
-@dataclass(frozen=True)
-class Received(Generic[T]):
-    """A message and when it came, monotonic seconds."""
+class LatestFrames(Generic[Source, Frame]):
+    """Hands frames from callbacks to a worker thread; an unstarted older one is replaced.
 
-    message: T
-    at: float = field(default_factory=time.monotonic)
+    The camera comes first whose last turn is longest ago: between a frame's coming and its turn
+    every other camera has one turn at most, however fast it is.
+    """
 
+    def __init__(self, due: Callable[[Source, Frame], float]) -> None:
+        """Make a closed mailbox.
 
-class LatestFrame(Generic[T]):
-    """Hands frames from a callback to a worker thread; an unstarted older one is replaced."""
-
-    def __init__(self) -> None:
+        Args:
+            due: when a frame may be worked on, monotonic seconds. Asked on the worker's thread,
+                often; its answer counts until `wake`, or the next frame.
+        """
+        self._due = due
         self._changed = Condition()
-        self._frame: T | None = None
+        self._frames: dict[Source, Frame] = {}
+        self._turns: dict[Source, int] = {}  # number of the last turn of each
+        self._numbers = itertools.count(1)
         self._open = False
-        self._replaced = 0
 
-    @property
-    def replaced(self) -> int:
-        """Frames that a newer one pushed out before they were taken."""
-        with self._changed:
-            return self._replaced
+    def put(self, source: Source, frame: Frame) -> bool:
+        """Leave a camera's newest frame; whether it replaced one that was not taken yet.
 
-    def put(self, frame: T) -> None:
-        """Leave the newest frame; never waits."""
+        Never waits. A closed mailbox drops what it gets.
+        """
         with self._changed:
-            self._replaced += self._frame is not None
-            self._frame = frame
+            if not self._open:
+                return False
+            replaces = source in self._frames
+            self._frames[source] = frame
+            self._changed.notify_all()
+            return replaces
+
+    def take(self, most: int) -> list[tuple[Source, Frame]] | None:
+        """Wait until a frame is due and take up to `most`; None once the mailbox is closed."""
+        with self._changed:
+            while self._open:
+                due = {source: self._due(source, frame) for source, frame in self._frames.items()}
+                now = time.monotonic()
+                ready = [source for source, when in due.items() if when <= now]
+                if ready:
+                    ready.sort(key=lambda source: self._turns.get(source, 0))
+                    self._turns |= {source: next(self._numbers) for source in ready[:most]}
+                    return [(source, self._frames.pop(source)) for source in ready[:most]]
+                self._changed.wait(min(due.values()) - now if due else None)
+            return None
+
+    def wake(self) -> None:
+        """Have waiting frames looked at again: something that `due` depends on has come."""
+        with self._changed:
             self._changed.notify_all()
 
-    def take(self) -> T | None:
-        """Wait for a frame and take it; None once the mailbox is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None or not self._open)
-            frame, self._frame = self._frame, None
-            return frame if self._open else None
-
-    def give_back(self, frame: T) -> None:
-        """Return a frame that cannot be worked on yet, unless a newer one has come."""
-        with self._changed:
-            if self._frame is None:
-                self._frame = frame
-            else:
-                self._replaced += 1
-
     def open(self) -> None:
-        """Let `take` wait for frames; a new mailbox is closed."""
+        """Let `take` wait for frames."""
         with self._changed:
-            self._frame, self._open = None, True
+            self._open = True
 
     def close(self) -> None:
-        """Wake and dismiss whoever waits."""
+        """Dismiss whoever waits, and drop what nobody took."""
         with self._changed:
+            self._frames.clear()
+            self._turns.clear()
             self._open = False
             self._changed.notify_all()

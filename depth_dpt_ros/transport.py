@@ -9,13 +9,13 @@ from importlib import resources
 # the first is read by Fast DDS 2.14 and later, the second before that
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 _USER_CHOICES = (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")
-# glibc would give every large buffer back to the kernel, to be faulted in anew for the next image
+# glibc would give large buffers back to the kernel, to be faulted in anew for the next image; one
+# of the two alone is worse than none, as it ends glibc's own adapting of both
 _KEEP_MEMORY = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "100000000000",
-    "MALLOC_TOP_PAD_": "67108864",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # bytes; the most that glibc takes
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
 }
-_MALLOC_CHOICES = (*_KEEP_MEMORY, "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+_MALLOC_CHOICES = (*_KEEP_MEMORY, "MALLOC_MMAP_MAX_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")
 
 
 def process_settings(environment: Mapping[str, str]) -> dict[str, str]:

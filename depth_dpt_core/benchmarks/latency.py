@@ -212,7 +212,7 @@ class _Timed:
 
     def __init__(self, spec: ModelSpec, engine: Engine) -> None:
         self._engine = engine
-        self._estimator = DepthEstimator(spec, self)
+        self._estimator = DepthEstimator(spec, self).with_scale(1.0)  # of a relative model too
         self._image: NDArray[np.uint8] = np.asarray(
             cv2.resize(street_frames()[0], IMAGE), np.uint8
         )
@@ -223,6 +223,10 @@ class _Timed:
     @property
     def name(self) -> str:
         return self._engine.name
+
+    @property
+    def batch(self) -> int:
+        return self._engine.batch
 
     @property
     def concurrent(self) -> bool:

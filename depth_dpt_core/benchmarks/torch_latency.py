@@ -50,6 +50,11 @@ class TorchLatencyEngine:
         return self._name
 
     @property
+    def batch(self) -> int:
+        """One image."""
+        return 1
+
+    @property
     def concurrent(self) -> bool:
         """One image at a time."""
         return False

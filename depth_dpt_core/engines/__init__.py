@@ -31,6 +31,10 @@ class Engine(Protocol):
         """Runtime and device, for people: for instance `onnxruntime (CPU)`."""
 
     @property
+    def batch(self) -> int:
+        """How many images one inference is made for."""
+
+    @property
     def concurrent(self) -> bool:
         """Whether several threads may run it at a time, to each its own images."""
 
@@ -38,10 +42,11 @@ class Engine(Protocol):
         """Run one batch.
 
         Args:
-            tensor: the network's input, in the layout and type of its `InputSpec`.
+            tensor: the network's input for 1 to `batch` images, in the layout and type of its
+                `InputSpec`; where the file has a fixed size, zeros fill up the rest.
 
         Returns:
-            The network's answer [N,1,H,W] or [N,H,W] as it stands in its output.
+            The network's answer [N,1,H,W] or [N,H,W] to these images, as it stands in its output.
 
         Raises:
             GpuFault: the GPU failed.

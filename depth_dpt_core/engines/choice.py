@@ -93,6 +93,11 @@ class ChosenEngine:
         return self._engine.name
 
     @property
+    def batch(self) -> int:
+        """As what runs now."""
+        return self._engine.batch
+
+    @property
     def concurrent(self) -> bool:
         """As what runs now."""
         return self._engine.concurrent
@@ -114,7 +119,7 @@ class ChosenEngine:
         return self._engine.infer(tensor)
 
     def _go_on_without_gpu(self, fault: str) -> None:
-        engine = _on_onnxruntime(self._fallback, self._num_threads, cpu_only=True)
+        engine = OnnxRuntimeEngine(self._fallback, num_threads=self._num_threads, cpu_only=True)
         self._engine = engine
         self.state = RuntimeState(
             engine.name,
@@ -148,7 +153,7 @@ def choose_engine(
         rebuild: build engines again, even refused ones.
 
     Raises:
-        ArtifactError: the model cannot be used, or takes several images at a time.
+        ArtifactError: the model cannot be used.
         BuildCancelledError: `progress` said so.
         NoRuntimeError: TensorRT was asked for and is refused.
         ValueError: there is no such runtime.
@@ -171,7 +176,7 @@ def choose_engine(
     if runtime == "tensorrt":
         raise NoRuntimeError(tuple(reasons))
     earlier = remembered_fault()
-    engine = _on_onnxruntime(reference, num_threads, cpu_only=bool(earlier))
+    engine = OnnxRuntimeEngine(reference, num_threads=num_threads, cpu_only=bool(earlier))
     state = RuntimeState(
         engine.name,
         reference.path,
@@ -241,10 +246,3 @@ def _on_tensorrt(
         engine.name, artifact.path, artifact.spec.precision, report, tuple(reasons)
     )
     return engine, state
-
-
-def _on_onnxruntime(artifact: Artifact, num_threads: int, *, cpu_only: bool) -> OnnxRuntimeEngine:
-    engine = OnnxRuntimeEngine(artifact, num_threads=num_threads, cpu_only=cpu_only)
-    if engine.batch not in (None, 1):
-        raise ArtifactError(f"{artifact.path}: takes {engine.batch} images at once, must be 1")
-    return engine

@@ -16,13 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class OnnxRuntimeEngine:
-    """An `Engine` on ONNX Runtime.
-
-    Attributes:
-        batch: images per inference, None where the file leaves it open.
-    """
-
-    batch: int | None
+    """An `Engine` on ONNX Runtime."""
 
     def __init__(
         self, artifact: Artifact, *, num_threads: int = 0, cpu_only: bool = False
@@ -65,19 +59,29 @@ class OnnxRuntimeEngine:
         return self._name
 
     @property
+    def batch(self) -> int:
+        """What the file says; one where it leaves that open."""
+        return self._fixed_batch or 1
+
+    @property
     def concurrent(self) -> bool:
         """On the CPU; one thread owns what is of CUDA."""
         return self._on_cpu
 
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Run one batch; see `Engine.infer`."""
+        count = len(tensor)
+        missing = (self._fixed_batch or count) - count
+        if missing:
+            rest = np.zeros((missing, *tensor.shape[1:]), tensor.dtype)
+            tensor = np.concatenate([tensor, rest])
         try:
             (answer,) = self._session.run([self._output], {self._input: tensor})
         except LOAD_ERRORS as error:
             if self._on_cpu:
                 raise
             raise GpuFault(f"ONNX Runtime failed on the GPU ({error})") from error
-        return np.asarray(answer, np.float32)
+        return np.asarray(answer[:count], np.float32)
 
     def _check_interface(self, artifact: Artifact) -> None:
         spec, source = artifact.spec, artifact.path
@@ -102,7 +106,7 @@ class OnnxRuntimeEngine:
                 f"{source}: input {declared.name!r} is {declared.type} {shape}, its description "
                 f"says {spec.input.dtype} {spec.input.layout} {spec.width}x{spec.height}"
             )
-        self.batch = shape[0] if isinstance(shape[0], int) else None
+        self._fixed_batch: int | None = shape[0] if isinstance(shape[0], int) else None
         answer = outputs[spec.output.name].shape
         if answer and (len(answer) not in (3, 4) or not _fits(answer[-2:], size)):
             raise ArtifactError(

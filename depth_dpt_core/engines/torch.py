@@ -30,6 +30,11 @@ class TorchEngine:
         return f"torch ({self._device.type.upper()})"
 
     @property
+    def batch(self) -> int:
+        """One, though it takes any number."""
+        return 1
+
+    @property
     def concurrent(self) -> bool:
         """No: torch runs one image on all cores anyway."""
         return False

@@ -25,6 +25,7 @@ from depth_dpt_core.camera import Intrinsics
 from depth_dpt_core.colorize import colorize
 from depth_dpt_core.preprocess import Geometry
 from depth_dpt_ros.camera_info import info_for_depth
+from depth_dpt_ros.point_cloud import FIELDS, FLOAT32, organised_points
 from depth_dpt_ros.replay.bag import Message
 from depth_dpt_ros.replay.picture import FAR, NEAR
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11
 
 _STORE = get_typestore(Stores.ROS2_HUMBLE)
-_FLOAT32 = 7  # sensor_msgs/PointField
 # What rclpy's default publishers offer; rosbag2 plays a topic as it was recorded.
 _FOREVER = QosTime(2147483647, 4294967295)
 _QOS = Qos(
@@ -134,13 +134,11 @@ def _image(topic: str, header: Message, encoding: str, pixels: NDArray[Any]) -> 
 
 def _cloud(header: Message, depth: NDArray[np.float32], camera: Intrinsics) -> Serialized:
     """Organised x, y, z in metres; NaN where depth is unknown."""
-    height, width = depth.shape
-    rays_x = (np.arange(width, dtype=np.float32) - camera.cx) / camera.fx
-    rays_y = (np.arange(height, dtype=np.float32) - camera.cy) / camera.fy
-    xyz = np.stack([depth * rays_x, depth * rays_y[:, None], depth], axis=-1).astype("<f4")
+    xyz = organised_points(depth, camera)
     kind, types = "sensor_msgs/msg/PointCloud2", _STORE.types
     field = types["sensor_msgs/msg/PointField"]
-    fields = [field(name, 4 * at, _FLOAT32, 1) for at, name in enumerate("xyz")]
+    fields = [field(name, 4 * at, FLOAT32, 1) for at, name in enumerate(FIELDS[:3])]
+    height, width = depth.shape
     data = xyz.view(np.uint8).reshape(-1)
     message = types[kind](header, height, width, fields, False, 12, 12 * width, data, False)
     return _serialized("/depth/points", kind, message)

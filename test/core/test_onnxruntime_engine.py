@@ -34,6 +34,18 @@ def test_answers_what_the_network_computes(tmp_path, image, num_threads):
     assert engine.name.startswith("onnxruntime (")
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(("batch", "made_for"), [(3, 3), ("n", 1)])
+def test_up_to_a_batch_is_answered_image_by_image(tmp_path, batch, made_for, count):
+    images = np.random.default_rng(8).integers(0, 256, (count, HEIGHT, WIDTH, 3)).astype(np.uint8)
+    engine = OnnxRuntimeEngine(read(write_own(tmp_path / "own.onnx", SPEC, batch=batch)))
+    assert engine.batch == made_for
+    answer = engine.infer(images)
+    assert answer.shape == (count, 1, HEIGHT, WIDTH)
+    for one, image in zip(answer[:, 0], images, strict=True):
+        np.testing.assert_allclose(one, metres(image), rtol=1e-6)
+
+
 def mismatched(spec, **changes):
     part = {k: v for k, v in changes.items() if k in ("width", "height")}
     inner = {k: v for k, v in changes.items() if k in ("layout", "dtype", "name")}

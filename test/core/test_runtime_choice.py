@@ -51,6 +51,33 @@ def test_another_runtime_is_a_clear_error(model):
         choose_engine(model, "openvino")
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_model_of_three_images_answers_up_to_three(gpu, tmp_path, image, count):
+    engine = choose_engine(
+        read(write_own(tmp_path / "city.onnx", ModelSpec(24, 12, max_depth=100.0), batch=3))
+    )
+    assert engine.name.startswith("tensorrt")
+    assert engine.batch == 3
+    images = np.stack([image // (i + 1) for i in range(count)])
+    engine.infer(255 - np.stack([image] * 3))  # what an earlier batch left must not show
+    answer = engine.infer(images)
+    assert answer.shape == (count, 1, 12, 24)
+    for one, given in zip(answer[:, 0], images, strict=True):
+        np.testing.assert_allclose(one, metres(given), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"takes uint8 \(3, 12, 24, 3\), got uint8 \(4, 12"):
+        engine.infer(np.stack([image] * 4))
+
+
+def test_an_engine_that_is_wrong_on_the_second_image_only_is_refused(gpu, tmp_path, image):
+    gpu.trt.faults["second"] = True
+    engine = choose_engine(
+        read(write_own(tmp_path / "city.onnx", ModelSpec(24, 12, max_depth=100.0), batch=3))
+    )
+    assert engine.name.startswith("onnxruntime")
+    assert "does not answer like" in engine.state.reasons[-1]
+    assert engine.batch == 3
+
+
 def test_fp16_runs_first_and_is_proven_against_fp32(gpu, pair, image):
     engine = choose_engine(pair)
     assert engine.name == "tensorrt 10.3.0 (fp16, Stand-in GPU)"

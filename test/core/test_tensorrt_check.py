@@ -24,6 +24,7 @@ class Altered:
     """An engine that is wrong in one way: `change(answer, frame, run)`."""
 
     name = "altered"
+    batch = 1
 
     def __init__(self, right, change):
         self.right, self.change, self.count = right, change, 0

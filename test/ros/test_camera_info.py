@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 import pytest
@@ -43,29 +42,62 @@ def test_exact_stamp_else_latest_before(kept: list[int], image: int, expected: i
     buffer = CameraInfoBuffer()
     for second in kept:
         buffer.add(info(second))
-    assert second_of(buffer.match(image * 10**9, wait=0.0)) == expected
+    assert second_of(buffer.match(image * 10**9)) == expected
 
 
-def test_a_lost_camera_info_does_not_end_the_pairing() -> None:
-    """CameraInfo comes 10 ms after its image; that of image 3 is lost."""
+def wait_of(buffer: CameraInfoBuffer, second: int, timeout: float = 5.0) -> float:
+    """How long an image would wait from now on, seconds."""
+    return buffer.due(second * 10**9, timeout) - time.monotonic()
+
+
+def test_the_first_images_wait_for_any_camera_info_until_the_timeout() -> None:
     buffer = CameraInfoBuffer()
-    matched = []
-    for second in range(8):
-        if second != 3:
-            threading.Timer(0.01, buffer.add, [info(second)]).start()
-        matched.append(second_of(buffer.match(second * 10**9, wait=1.0)))
-        time.sleep(0.05)
-    # 3 takes the one before; 4 comes unprepared, as the pairing has just failed; then all is well
-    assert matched[:3] == [0, 1, 2]
-    assert matched[3] == 2
-    assert matched[5:] == [5, 6, 7]
+    assert wait_of(buffer, 1) == pytest.approx(5.0, abs=0.05)
+    time.sleep(0.2)
+    assert wait_of(buffer, 2) == pytest.approx(4.8, abs=0.1)  # since the very first
+    assert wait_of(buffer, 2, timeout=0.1) < 0
+    buffer.add(info(1))
+    assert wait_of(buffer, 2) <= 0
+
+
+def test_an_image_waits_a_moment_for_its_own_where_there_are_pairs() -> None:
+    buffer = CameraInfoBuffer()
+    buffer.add(info(0))
+    assert second_of(buffer.match(0)) == 0
+    assert 0 < wait_of(buffer, 1) <= 0.1
+    buffer.add(info(1))
+    assert wait_of(buffer, 1) <= 0
+    assert second_of(buffer.match(10**9)) == 1
+
+
+def test_newer_images_do_not_wait_anew_when_the_camera_info_stops() -> None:
+    buffer = CameraInfoBuffer()
+    buffer.add(info(0))
+    buffer.match(0)
+    begun = time.monotonic()
+    second = 1
+    while wait_of(buffer, second) > 0:  # each replaced by the next before its time has come
+        second += 1
+        time.sleep(0.02)
+        assert time.monotonic() - begun < 1
+    assert second > 2
+    assert second_of(buffer.match(second * 10**9)) == 0
+    assert wait_of(buffer, second + 1) <= 0  # no pairs any more
+
+
+def test_a_late_camera_info_brings_the_pairing_back() -> None:
+    buffer = CameraInfoBuffer()
+    buffer.add(info(0))
+    assert second_of(buffer.match(1 * 10**9)) == 0
+    buffer.add(info(1))
+    assert 0 < wait_of(buffer, 2) <= 0.1
 
 
 @pytest.mark.parametrize("focal", [0.0, -400.0, float("inf"), float("nan")])
 def test_cameras_without_a_focal_length_are_not_kept(focal: float) -> None:
     buffer = CameraInfoBuffer()
     buffer.add(info(1, focal))
-    assert buffer.match(10**9, wait=0.0) is None
+    assert buffer.match(10**9) is None
     with pytest.raises(CameraInfoError, match="no focal length"):
         intrinsics_of(info(1, focal), 640, 320)
 

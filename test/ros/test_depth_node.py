@@ -51,8 +51,11 @@ def test_depth_equals_the_estimators_and_keeps_the_header(
     with NodeProcess(domain, tmp_path / "log", max_depth=200.0) as node:
         camera.listen("depth", "info", "color")
         camera.wait_until_subscribed()
+        # until all three of our subscriptions are known to the node
+        camera.wait_for(lambda: camera.send(FRAME, FOCAL) and camera.info and camera.color)
+        camera.spin(1.0)
         message = camera.answer(FRAME, FOCAL)
-        camera.wait_for(lambda: camera.info and camera.color)
+        camera.wait_for(lambda: camera.color[-1].header == message.header)
         intrinsics = Intrinsics.centered(FOCAL, FRAME.shape[1], FRAME.shape[0])
         expected = DepthEstimator.load("builtin")(FRAME, intrinsics)
         np.testing.assert_allclose(metres(message), expected, rtol=1e-4)
@@ -103,6 +106,8 @@ def test_goes_on_after_a_bad_image(camera: Camera, domain: int, tmp_path: Path, 
     with NodeProcess(domain, tmp_path / "log") as node:
         camera.listen("depth")
         camera.wait_until_subscribed()
+        camera.send_info(camera.camera_info(camera.header(), 512, 256, FOCAL))
+        camera.spin(0.5)
         camera.send_message(_hostile_images()[name])
         camera.spin(1.0)
         assert not camera.depth
@@ -228,8 +233,10 @@ def test_a_bad_model_fails_loudly_and_the_node_stays(
         ("color_map", "rainbow", "must be one of turbo, inferno, magma"),
         ("color_min_depth", 90.0, "must be less than color_max_depth"),
         ("max_depth", -1.0, "max_depth"),
-        ("max_depth", 50, "DOUBLE"),
+        ("max_depth", "far", "max_depth is 'far', must be a number"),
         ("num_threads", "two", "INTEGER"),
+        ("cameras", "[front, front]", "cameras holds 'front' twice"),
+        ("cameras", "[front, 7up]", "cameras holds '7up', must be names"),
     ],
 )
 def test_wrong_parameters_end_the_node_with_one_sentence(

@@ -82,14 +82,7 @@ def engines(tmp_path: Path) -> list[Path]:
 
 
 def wait_for_level(camera: Camera, level: bytes, words: str = "") -> object:
-    def found() -> object:
-        status = camera.status()
-        return status if status.level == level and words in status.message else None
-
-    end = time.monotonic() + 30
-    while (status := found()) is None:
-        assert time.monotonic() < end, camera.status().message
-    return status
+    return camera.wait_for_status(level, words, send=lambda: camera.send(FRAME, FOCAL))
 
 
 def assert_right(camera: Camera) -> None:

@@ -22,6 +22,8 @@ from depth_dpt_ros.image_codec import (
     ImageCodecError,
     depth_to_image,
     encode_compressed_depth,
+    nearness_to_image,
+    rgb_to_compressed,
     rgb_to_image,
     to_depth,
     to_rgb,
@@ -395,6 +397,15 @@ def test_depth_to_image_16uc1_is_rounded_millimetres() -> None:
     assert message.data.tobytes() == struct.pack("<9H", 500, 12346, 0, 65535, 0, 0, 0, 0, 0)
 
 
+def test_nearness_is_mono8_which_no_reader_of_depth_takes() -> None:
+    near = np.array([[0, 0.5, 1], [0.001, 0.999, NAN]], np.float32)
+    message = nearness_to_image(near, Header(frame_id="front"))
+    assert (message.encoding, message.step, message.header.frame_id) == ("mono8", 3, "front")
+    assert list(message.data) == [1, 128, 255, 1, 255, 0]
+    with pytest.raises(ImageCodecError, match="is not depth"):
+        to_depth(message)
+
+
 def test_writers_take_pictures_that_are_not_contiguous() -> None:
     header = Header(frame_id="camera")
     message = rgb_to_image(RGB[::2, :, ::-1], header)
@@ -550,6 +561,37 @@ def test_rosbags_messages() -> None:
     ten_metres = compressed(DEPTH_HEAD + DEPTH_PNG, "32FC1; compressedDepth png")
     message = recorded("sensor_msgs/msg/CompressedImage", ten_metres)
     np.testing.assert_array_equal(to_depth(message), np.full((HEIGHT, WIDTH), 10, np.float32))
+
+
+@pytest.mark.parametrize(("quality", "tolerance"), [(100, 4), (95, 6), (50, 25)])
+def test_jpeg_as_image_transport_writes_it(quality: int, tolerance: int) -> None:
+    picture = smooth()
+    header = Header(frame_id="front")
+    message = rgb_to_compressed(picture, header, quality=quality)
+    assert message.header == header
+    assert message.format == "rgb8; jpeg compressed bgr8"
+    # what foreign subscribers do: cv2.imdecode, which answers BGR
+    theirs = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+    assert_close(theirs[..., ::-1], picture, tolerance)
+    assert_close(to_rgb(message), picture, tolerance)
+
+
+def test_quality_is_worth_its_bytes() -> None:
+    noise = np.random.default_rng(2).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    sizes = [len(rgb_to_compressed(noise, Header(), quality=q).data) for q in (1, 30, 95, 100)]
+    assert sizes == sorted(sizes)
+    assert len(rgb_to_compressed(noise, Header()).data) == sizes[2]
+
+
+@pytest.mark.parametrize("quality", [0, -1, 101])
+def test_no_such_quality(quality: int) -> None:
+    with pytest.raises(ImageCodecError, match="should be 1 to 100"):
+        rgb_to_compressed(RGB, Header(), quality=quality)
+
+
+def test_only_rgb_is_compressed() -> None:
+    with pytest.raises(ImageCodecError, match="an RGB picture is uint8"):
+        rgb_to_compressed(RGB[..., 0], Header())
 
 
 def test_reading_needs_no_ros() -> None:

@@ -19,11 +19,13 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
 from depth_dpt_ros.image_codec import rgb_to_image
@@ -81,33 +83,58 @@ class NodeProcess:
 class Camera:
     """Publishes images and CameraInfo, and keeps what the node answers."""
 
-    def __init__(self, context: Context, *, best_effort: bool = False) -> None:
-        self.node = Node("test_camera", context=context)
-        self._executor = SingleThreadedExecutor(context=context)
-        self._executor.add_node(self.node)
+    def __init__(
+        self,
+        context: Context,
+        *,
+        best_effort: bool = False,
+        name: str = "",
+        beside: Camera | None = None,
+    ) -> None:
+        """A camera of that name; `beside` another one, handling messages handles those of both."""
+        if beside is None:
+            self.node = Node("test_camera", context=context)
+            self._executor = SingleThreadedExecutor(context=context)
+            self._executor.add_node(self.node)
+        else:
+            self.node, self._executor = beside.node, beside._executor
+        self.context, self.name = context, name
+        self._prefix = f"{name}/" if name else ""
         policy = ReliabilityPolicy.BEST_EFFORT if best_effort else ReliabilityPolicy.RELIABLE
         quality = QoSProfile(depth=5, reliability=policy)
-        self._image = self.node.create_publisher(Image, "image", quality)
-        self._compressed = self.node.create_publisher(CompressedImage, "image/compressed", quality)
-        self._info = self.node.create_publisher(CameraInfo, "camera_info", quality)
+        self._image = self.node.create_publisher(Image, f"{self._prefix}image", quality)
+        self._compressed = self.node.create_publisher(
+            CompressedImage, f"{self._prefix}image/compressed", quality
+        )
+        self._info = self.node.create_publisher(CameraInfo, f"{self._prefix}camera_info", quality)
         self.depth: list[Image] = []
         self.info: list[CameraInfo] = []
         self.color: list[Image] = []
-        self.diagnostics: list[DiagnosticArray] = []
-        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
+        self.compressed: list[CompressedImage] = []
+        self.points: list[PointCloud2] = []
+        self.diagnostics: list[DiagnosticArray] = beside.diagnostics if beside else []
+        if beside is None:
+            keep = self.diagnostics.append
+            self.node.create_subscription(DiagnosticArray, "/diagnostics", keep, 10)
         self._tick = 0
 
     def listen(self, *topics: str) -> None:
-        """Subscribe to some of depth, info and color, reliably."""
+        """Subscribe to some of depth, info, color, compressed and points, reliably."""
         quality = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
         known: dict[str, tuple[type, str, Callable[[Any], None]]] = {
             "depth": (Image, "depth/image", self.depth.append),
             "info": (CameraInfo, "depth/camera_info", self.info.append),
             "color": (Image, "depth/color/image", self.color.append),
+            "compressed": (
+                CompressedImage,
+                "depth/color/image/compressed",
+                self.compressed.append,
+            ),
+            "points": (PointCloud2, "depth/points", self.points.append),
         }
         for topic in topics:
             kind, name, keep = known[topic]
-            self.node.create_subscription(kind, name, keep, quality)
+            self.node.create_subscription(kind, f"{self._prefix}{name}", keep, quality)
 
     def header(self, frame_id: str = "camera_optical") -> Header:
         """A header with a stamp of its own."""
@@ -162,14 +189,16 @@ class Camera:
             assert time.monotonic() < end, f"waited {timeout} s in vain"
             self._executor.spin_once(0.05)
 
-    def wait_until_subscribed(self, *, compressed: bool = False, timeout: float = 40.0) -> None:
+    def wait_until_subscribed(
+        self, *, compressed: bool = False, timeout: float = 40.0, settle: float = 1.5
+    ) -> None:
         """Wait until the node listens to images and CameraInfo, with the right reliability."""
         image = self._compressed if compressed else self._image
         self.wait_for(
             lambda: image.get_subscription_count() and self._info.get_subscription_count(),
             timeout,
         )
-        self.spin(1.5)  # the node may subscribe anew once it sees what is offered
+        self.spin(settle)  # the node may subscribe anew once it sees what is offered
 
     def answer(self, rgb: np.ndarray, focal: float | None, **options: Any) -> Image:
         """Send an image and return its depth."""
@@ -180,19 +209,55 @@ class Camera:
 
     def change_state(self, transition: int) -> None:
         """Ask the node for a lifecycle transition; fails unless it succeeds."""
+        assert self.try_transition(transition)
+
+    def try_transition(self, transition: int) -> bool:
+        """Ask the node for a lifecycle transition; whether it succeeds."""
         client = self.node.create_client(ChangeState, "depth_node/change_state")
         self.wait_for(client.service_is_ready)
         request = ChangeState.Request()
         request.transition.id = transition
         answer = client.call_async(request)
         self.wait_for(answer.done)
-        assert answer.result().success
+        return bool(answer.result().success)
+
+    def set_parameters(self, **values: Any) -> list[str]:
+        """Set parameters of the node one by one; why each was refused, empty if it was not."""
+        client = self.node.create_client(SetParameters, "depth_node/set_parameters")
+        self.wait_for(client.service_is_ready)
+        wanted = [
+            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()
+        ]
+        answer = client.call_async(SetParameters.Request(parameters=wanted))
+        self.wait_for(answer.done)
+        return ["" if r.successful else r.reason for r in answer.result().results]
 
     def status(self) -> Any:
         """The node's newest diagnostic status."""
         self.diagnostics.clear()
         self.wait_for(lambda: self.diagnostics)
         return self.diagnostics[-1].status[0]
+
+    def wait_for_status(
+        self,
+        level: bytes,
+        words: str = "",
+        *,
+        name: str = "depth_node: depth",
+        send: Callable[[], object] = lambda: None,
+        timeout: float = 40.0,
+    ) -> Any:
+        """Wait for a diagnostic status, while `send` keeps images coming at some ten hertz."""
+        self.diagnostics.clear()
+        end = time.monotonic() + timeout
+        while True:
+            seen = [s for a in self.diagnostics for s in a.status if s.name == name]
+            for status in seen:
+                if status.level == level and words in status.message:
+                    return status
+            assert time.monotonic() < end, [(s.level, s.message) for s in seen[-1:]]
+            send()
+            self.spin(0.1)
 
 
 def metres(message: Image) -> np.ndarray:

@@ -171,7 +171,7 @@ def reference_answers(
     engine: Engine, spec: ModelSpec, frames: Iterable[Frame]
 ) -> NDArray[np.float32]:
     """What the network should answer: raw output of each frame, [F,H,W]."""
-    return np.stack([_answer(engine, spec, frame) for frame in frames])
+    return _answers(engine, spec, list(frames))
 
 
 def check(
@@ -192,7 +192,7 @@ def check(
         reference: name of what gave them, for people.
     """
     # frame after frame, then all again: a buffer that is not written anew shows
-    runs = [[_answer(engine, spec, frame) for frame in frames] for _ in range(REPEATS)]
+    runs = [_answers(engine, spec, frames, shift) for shift in range(REPEATS)]
     results = [
         _compare(frame, spec, [run[i] for run in runs], expected[i])
         for i, frame in enumerate(frames)
@@ -213,9 +213,16 @@ def network_input(
     return to_tensor(geometry.to_network(image), spec.input)
 
 
-def _answer(engine: Engine, spec: ModelSpec, frame: Frame) -> NDArray[np.float32]:
-    answer = engine.infer(network_input(spec, frame.image))
-    return answer.reshape(spec.height, spec.width)
+def _answers(
+    engine: Engine, spec: ModelSpec, frames: Sequence[Frame], shift: int = 0
+) -> NDArray[np.float32]:
+    """Raw output [F,H,W], in full batches; each `shift` gives frames other places in a batch."""
+    answers = []
+    for first in range(0, len(frames), engine.batch):
+        inputs = [network_input(spec, frame.image) for frame in frames[first:][: engine.batch]]
+        answer = engine.infer(np.roll(np.concatenate(inputs), shift, axis=0))
+        answers.append(np.roll(answer.reshape(-1, spec.height, spec.width), -shift, axis=0))
+    return np.concatenate(answers)
 
 
 def _compare(

@@ -19,10 +19,12 @@ class TensorRtEngine:
 
     Attributes:
         gpu: the device.
+        batch: how many images the plan is made for.
         times: where the last inference spent its time; None before the first.
     """
 
     gpu: GpuIdentity
+    batch: int
     times: StageTimes | None
 
     def __init__(self, thread: GpuThread, plan: bytes, spec: ModelSpec) -> None:
@@ -31,12 +33,12 @@ class TensorRtEngine:
         self._precision = spec.precision
         self.times = None
 
-        def load(place: Workplace) -> GpuIdentity:
+        def load(place: Workplace) -> tuple[GpuIdentity, int]:
             place.unload()
             place.engine = LoadedEngine(plan, spec, place.gpu)
-            return place.gpu.identity
+            return place.gpu.identity, place.engine.batch
 
-        self.gpu = thread.call(load)
+        self.gpu, self.batch = thread.call(load)
 
     @property
     def name(self) -> str:

@@ -24,9 +24,11 @@ class LoadedEngine:
     """Ready to run: memory is taken and bound once, a frame only copies and launches.
 
     Attributes:
+        batch: how many images the plan is made for.
         times: of the last inference.
     """
 
+    batch: int
     times: StageTimes
 
     def __init__(self, plan: bytes, spec: ModelSpec, gpu: Gpu) -> None:
@@ -53,6 +55,7 @@ class LoadedEngine:
         self._context = context
         shape_in = tuple(engine.get_tensor_shape(spec.input.name))
         shape_out = tuple(engine.get_tensor_shape(spec.output.name))
+        self.batch = shape_in[0]
         self._host_in = gpu.pinned(shape_in, np.dtype(spec.input.dtype))
         self._host_out: NDArray[np.float32] = gpu.pinned(shape_out, np.dtype(np.float32))
         self._device_in = gpu.allocate(self._host_in.nbytes)
@@ -68,16 +71,19 @@ class LoadedEngine:
         """Run one batch; see `Engine.infer`.
 
         Raises:
-            ValueError: the tensor's shape or type is not the network's.
+            ValueError: the tensor's shape or type is not the network's, or it has too many images.
             GpuFault: the GPU failed; nothing on it can be used again.
         """
-        if tensor.shape != self._host_in.shape or tensor.dtype != self._host_in.dtype:
+        count = len(tensor)
+        fits = tensor.shape[1:] == self._host_in.shape[1:] and 0 < count <= self.batch
+        if not fits or tensor.dtype != self._host_in.dtype:
             raise ValueError(
                 f"the network takes {self._host_in.dtype} {self._host_in.shape}, "
                 f"got {tensor.dtype} {tensor.shape}"
             )
         gpu = self._gpu
-        np.copyto(self._host_in, tensor)
+        self._host_in[:count] = tensor
+        self._host_in[count:] = 0
         gpu.mark(0)
         gpu.upload(self._device_in, self._host_in)
         gpu.mark(1)
@@ -87,7 +93,7 @@ class LoadedEngine:
         gpu.download(self._host_out, self._device_out)
         gpu.mark(3)
         self.times = StageTimes(*gpu.wait())
-        answer: NDArray[np.float32] = self._host_out.copy()
+        answer: NDArray[np.float32] = self._host_out[:count].copy()
         return answer
 
     def close(self) -> None:
@@ -100,6 +106,8 @@ class LoadedEngine:
         sides = [spec.height, spec.width]
         image = [*sides, 3] if spec.input.layout == "NHWC" else [3, *sides]
         engine = self._engine
+        images, *_ = engine.get_tensor_shape(spec.input.name)
+        batch = max(1, images)
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         modes = {
             spec.input.name: trt.TensorIOMode.INPUT,
@@ -111,12 +119,12 @@ class LoadedEngine:
                 f"and {spec.output.name} out"
             )
         for name, dtype, wanted in (
-            (spec.input.name, types[spec.input.dtype], [1, *image]),
-            (spec.output.name, types["float32"], [1, *sides]),
+            (spec.input.name, types[spec.input.dtype], [batch, *image]),
+            (spec.output.name, types["float32"], [batch, *sides]),
         ):
             shape = list(engine.get_tensor_shape(name))
             found = engine.get_tensor_dtype(name)
-            fits = shape == wanted or (len(shape) == 4 and shape == [1, 1, *sides])
+            fits = shape == wanted or (len(shape) == 4 and shape == [batch, 1, *sides])
             if found != dtype or not fits or math.prod(shape) != math.prod(wanted):
                 raise EngineError(
                     f"the engine's {name!r} is {found.name} {shape}, must be {dtype.name} {wanted}"

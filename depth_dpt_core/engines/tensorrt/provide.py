@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
+import math
 import platform
 import threading
 import time
@@ -145,7 +146,7 @@ class _Provider:
         frames = check_frames()
         expected = self._expected(reference, frames)
         name = f"onnxruntime {onnxruntime.__version__} (CPU, {reference.spec.precision})"
-        watched = _Watched(engine, self._proving(len(frames) * REPEATS))
+        watched = _Watched(engine, self._proving(_inferences(frames, engine) * REPEATS))
         return check(watched, self._artifact.spec, frames, expected, reference=name)
 
     def _expected(self, reference: Artifact, frames: Sequence[Frame]) -> NDArray[np.float32]:
@@ -167,7 +168,7 @@ class _Provider:
         if content is not None:
             return np.frombuffer(content, np.float32).reshape(shape)
         engine = OnnxRuntimeEngine(reference, cpu_only=True)
-        watched = _Watched(engine, self._proving(len(frames)))
+        watched = _Watched(engine, self._proving(_inferences(frames, engine)))
         answers = reference_answers(watched, spec, frames)
         self._cache.write(key, answers.tobytes())
         return answers
@@ -203,12 +204,21 @@ class _Watched:
         return self._engine.name
 
     @property
+    def batch(self) -> int:
+        return self._engine.batch
+
+    @property
     def concurrent(self) -> bool:
         return False
 
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         self._before()
         return self._engine.infer(tensor)
+
+
+def _inferences(frames: Sequence[Frame], engine: Engine) -> int:
+    """How many it takes to answer all frames."""
+    return math.ceil(len(frames) / engine.batch)
 
 
 def machine_fields(gpu: GpuIdentity) -> dict[str, Any]:

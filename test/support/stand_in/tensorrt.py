@@ -280,6 +280,7 @@ class _Context:
 
     def execute_async_v3(self, stream_handle):
         counts["execute"] += 1
+        time.sleep(faults.get("execute_seconds", 0))
         assert stream_handle == 4711
         if faults.get("execute") or counts["execute"] >= faults.get("execute_from", np.inf):
             _say(self.engine.logger, "Error Code 1: Cuda Runtime (an illegal memory access)")
@@ -291,6 +292,8 @@ class _Context:
         dtype = np.uint8 if dtype == DataType.UINT8 else np.float32
         (answer,) = self.engine.session.run([out], {name: raw.view(dtype).reshape(shape)})
         answer = np.float32(faults.get("scale", 1.0)) * answer
+        if faults.get("second"):
+            answer[1] *= 1.3
         if faults.get("nan"):
             answer.reshape(-1)[7] = np.nan
         if faults.get("unsteady"):
