@@ -146,9 +146,11 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if _is_true("rviz", context):
         seen = {name: given[name] for name in ("cameras", "use_sim_time") if name in given}
         seen["fixed_frame"] = ParameterValue(LaunchConfiguration("rviz_frame"), value_type=str)
+        # params_file may name cameras, too
+        parameters = [LaunchConfiguration("params_file"), seen]
         template = str(SHARE / "config" / "depth.rviz")
         actions.append(
-            Node(executable="depth_rviz", arguments=[template], parameters=[seen], **common)
+            Node(executable="depth_rviz", arguments=[template], parameters=parameters, **common)
         )
     return actions
 
