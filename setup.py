@@ -11,6 +11,7 @@ OPENCV = "opencv-python-headless>=4.8,<5"  # OpenCV 5 breaks cv_bridge
 ROS = [
     "ros-rclpy[fastrtps]",
     "ros-lifecycle-msgs",
+    "ros-rosgraph-msgs",
     "ros-sensor-msgs",
     "ros-std-msgs",
     "ros-std-srvs",
