@@ -18,6 +18,7 @@ pytest.importorskip("rosbags", reason="needs rosbags: pip install '.[replay]'")
 pytest.importorskip("launch_ros", reason="needs launch_ros, which comes with ROS 2")
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+from launch_process import launch
 from ros_harness import new_domain
 from small_bags import START, camera_info, depth_image, image, write
 from tiny_models import python
@@ -32,20 +33,6 @@ except PackageNotFoundError:
 pytestmark = pytest.mark.slow
 FILE = SHARE / "launch" / "replay.launch.py"
 FRAMES = 4
-# what `ros2 launch FILE NAME:=VALUE ...` does
-LAUNCH = """
-import sys
-from launch import LaunchDescription, LaunchService
-from launch.actions import IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-given = [argument.split(":=", 1) for argument in sys.argv[2:]]
-source = PythonLaunchDescriptionSource(sys.argv[1])
-service = LaunchService(noninteractive=True)
-service.include_launch_description(
-    LaunchDescription([IncludeLaunchDescription(source, launch_arguments=given)])
-)
-sys.exit(service.run())
-"""
 
 
 def drive(path: Path, step: int) -> Path:
@@ -62,14 +49,8 @@ def drive(path: Path, step: int) -> Path:
 
 
 def start(folder: Path, **arguments: object) -> subprocess.Popen[bytes]:
-    given = {"out": folder / "out", "json": folder / "live.json", **arguments}
-    return subprocess.Popen(
-        python("-c", LAUNCH, FILE, *(f"{name}:={value}" for name, value in given.items())),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "ROS_DOMAIN_ID": str(new_domain()), "PYTHONUNBUFFERED": "1"},
-    )
+    given: dict[str, object] = {"out": folder / "out", "json": folder / "live.json", **arguments}
+    return launch(FILE, new_domain(), given)
 
 
 def figures(file: Path) -> dict[str, Any]:
