@@ -11,6 +11,7 @@ OPENCV = "opencv-python-headless>=4.8,<5"  # OpenCV 5 breaks cv_bridge
 ROS = [
     "ros-rclpy[fastrtps]",
     "ros-lifecycle-msgs",
+    "ros-rosgraph-msgs",
     "ros-sensor-msgs",
     "ros-std-msgs",
     "ros-std-srvs",
@@ -67,7 +68,10 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/config/models", listing("config/models/*.yaml")),
         (f"share/{NAME}/launch", listing("launch/*.py")),
-        (f"share/{NAME}/config", [*listing("config/*.yaml"), f"{NAME}/fastdds.xml"]),
+        (
+            f"share/{NAME}/config",
+            [*listing("config/*.yaml"), *listing("config/*.rviz"), f"{NAME}/fastdds.xml"],
+        ),
     ],
     install_requires=[
         "setuptools",
@@ -102,6 +106,7 @@ setup(
     entry_points={
         "console_scripts": [
             "depth_node = depth_dpt_ros.depth_node:main",
+            "depth_rviz = depth_dpt_ros.rviz:main",
             "depth-dpt = depth_dpt_ros.cli:main",
         ],
     },

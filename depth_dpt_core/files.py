@@ -14,6 +14,14 @@ from pathlib import Path
 _RANDOM = 8  # characters that tempfile puts into a name
 
 
+def cache_folder() -> Path:
+    """$XDG_CACHE_HOME/depth_dpt_ros, or below ~/.cache where that is not set."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # the XDG specification has relative paths ignored
+    root = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
+    return root / "depth_dpt_ros"
+
+
 @contextmanager
 def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path` that takes its place when the block ends well.

@@ -37,6 +37,7 @@ _RELATIVE = (
     "and shift are in the model's description"
 )
 _GPU_LOST = 70  # exit status; EX_SOFTWARE of sysexits.h
+_WRONG_PARAMETERS = 2  # exit status; launch does not start the node anew
 _SIGNAL_LATENCY = 0.1  # s; Python runs signal handlers only between waits
 
 Transition = Callable[["DepthNode", LifecycleState], TransitionCallbackReturn]
@@ -266,7 +267,7 @@ def main(args: list[str] | None = None) -> int:
                 status = _GPU_LOST
     except (ParameterException, ValueError) as error:
         print(f"depth_node: {error}", file=sys.stderr)
-        status = 1
+        status = 1 if node else _WRONG_PARAMETERS
     finally:
         if node is not None:
             node.free()

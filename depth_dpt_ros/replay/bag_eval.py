@@ -57,19 +57,15 @@ def bag_eval(
     estimator = DepthEstimator.load(model, num_threads=1)
     if not estimator.engine.concurrent:
         estimator = DepthEstimator.load(model)
-    settings = replace(settings, ranges=_ranges_to(settings.max_depth, settings.ranges))
-    with _fresh_results(out) as folder, interruption() as interrupted:
+    settings = replace(settings, ranges=ranges_to(settings.max_depth, settings.ranges))
+    with fresh_results(out) as folder, interruption() as interrupted:
         run = _Run(estimator, settings, folder, interrupted)
         for path in paths:
             if interrupted.is_set():
                 break
             run.evaluate(path)
         content = run.content(model)
-        page = report.html(content, run.results, run.overall)
-        write_atomically(folder / "report.html", page.encode())
-    if json_file is not None:
-        write_atomically(json_file, to_json(content))
-        print(f"wrote {json_file}")
+        write_report(folder, content, run.results, run.overall, json_file)
     print(f"wrote {out}/: report.html, and frames.csv and the bag depth of every bag")
     if interrupted.is_set():
         raise KeyboardInterrupt
@@ -77,6 +73,21 @@ def bag_eval(
     if problems:
         others = f"; and {len(problems) - 1} more bags, see the report" * (len(problems) > 1)
         raise BagError(problems[0] + others)
+
+
+def write_report(
+    folder: Path,
+    content: dict[str, Any],
+    results: Sequence[BagResult | None],
+    overall: Summary,
+    json_file: Path | None,
+) -> None:
+    """Write report.html, and the same figures to the JSON file, if any."""
+    page = report.html(content, results, overall)
+    write_atomically(folder / "report.html", page.encode())
+    if json_file is not None:
+        write_atomically(json_file, to_json(content))
+        print(f"wrote {json_file}")
 
 
 def find_bags(paths: Sequence[Path]) -> list[Path]:
@@ -161,7 +172,7 @@ class _Run:
 
 
 @contextmanager
-def _fresh_results(out: Path) -> Iterator[Path]:
+def fresh_results(out: Path) -> Iterator[Path]:
     """A folder in `out` whose entries take the place of those beside it when all went well.
 
     What a killed run left in it is removed.
@@ -182,6 +193,6 @@ def _fresh_results(out: Path) -> Iterator[Path]:
             shutil.rmtree(folder)
 
 
-def _ranges_to(max_depth: float, ranges: Sequence[float]) -> tuple[float, ...]:
+def ranges_to(max_depth: float, ranges: Sequence[float]) -> tuple[float, ...]:
     """Edges of distance ranges that end at max_depth."""
     return (*(edge for edge in ranges if edge < max_depth), max_depth)

@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,16 +19,16 @@ from depth_dpt_core.artifact import resolve
 from depth_dpt_core.metrics import MAX_DEPTH, MIN_DEPTH, MetricsAccumulator
 from depth_dpt_ros.image_codec import to_depth, to_rgb
 from depth_dpt_ros.replay.bag import Bag, Camera, cameras, find_camera
+from depth_dpt_ros.replay.feeds import Route
 from depth_dpt_ros.replay.ground_truth import GroundTruth, find_ground_truth
 from depth_dpt_ros.replay.matching import Frame, iter_frames
+from depth_dpt_ros.replay.node_process import keep_apart, running_node
 from depth_dpt_ros.replay.picture import side_by_side, write_picture
-from depth_dpt_ros.replay.player import Playback, play
+from depth_dpt_ros.replay.player import ANSWERS, COLOR, Playback, play
 from depth_dpt_ros.stamps import stamp_ns
-from depth_dpt_ros.transport import large_image_settings
 
 _PICTURES = 3
 _NODE_LOG = "depth_node.log"
-_STOP_TIMEOUT = 15  # s
 
 
 def run_demo(out: Path, *, bag: Path | None, image: str | None, model: str) -> None:
@@ -50,10 +47,7 @@ def run_demo(out: Path, *, bag: Path | None, image: str | None, model: str) -> N
     """
     resolve(model)  # before anything is started
     path = bag or Path(str(resources.files("depth_dpt_ros") / "demo_drive"))
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    if os.environ.get("ROS_DISTRO") == "humble":  # it knows only this one
-        os.environ["ROS_LOCALHOST_ONLY"] = "1"
-    os.environ.update(large_image_settings(os.environ))
+    keep_apart()
     with Bag(path) as opened, _fresh_results(out) as folder:
         camera = find_camera(opened, image)
         if image is None:
@@ -63,13 +57,12 @@ def run_demo(out: Path, *, bag: Path | None, image: str | None, model: str) -> N
             )
         if camera.camera_info_topic is None:
             print("no CameraInfo in the bag: depth is right only up to a constant factor")
-        # a domain of its own keeps the demo apart from robots and from a second demo
-        domain = 1 + os.getpid() % 99
         log = folder / _NODE_LOG
-        with _running_node(camera, model, domain, log) as node:
+        with running_node(_parameters(camera, model), {}, log) as node:
             try:
                 playback = play(
-                    opened, camera, folder / "depth", domain=domain,
+                    opened, camera, Route("/image", "/camera_info", camera.compressed),
+                    folder / "depth", record={**ANSWERS, **COLOR}, with_images=True,
                     alive=lambda: node.poll() is None,
                 )  # fmt: skip
             except RuntimeError as error:
@@ -104,37 +97,15 @@ def _fresh_results(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-@contextmanager
-def _running_node(
-    camera: Camera, model: str, domain: int, log: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """`depth_node` as its own process."""
-    parameters = {
+def _parameters(camera: Camera, model: str) -> dict[str, object]:
+    parameters: dict[str, object] = {
         "model": model,
         "runtime": "onnxruntime",  # nobody waits for an engine to be built
         "image_transport": "compressed" if camera.compressed else "raw",
     }
     if camera.camera_info_topic is None:
-        parameters["camera_info_timeout"] = "0.0"  # none will come
-    command = [sys.executable, "-m", "depth_dpt_ros.depth_node", "--ros-args"]
-    for name, value in parameters.items():
-        command += ["-p", f"{name}:={value}"]
-    with log.open("wb") as output:
-        node = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
-        )
-        try:
-            yield node
-        finally:
-            node.terminate()
-            try:
-                node.wait(_STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                node.kill()
-                node.wait()
+        parameters["camera_info_timeout"] = 0.0  # none will come
+    return parameters
 
 
 def _score(
@@ -176,7 +147,7 @@ def _score(
             images = {s: m for s, m in images.items() if s > stamp}
     latencies = np.array(playback.latencies()) * 1e3
     p50, p95 = np.percentile(latencies, [50, 95]).tolist() if len(latencies) else (None, None)
-    played = playback.played
+    played = playback.played.total()
     return {
         "image_topic": camera.image_topic,
         "camera_info_topic": camera.camera_info_topic,

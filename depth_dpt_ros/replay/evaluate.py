@@ -7,7 +7,7 @@ import csv
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +24,9 @@ from depth_dpt_core.metrics import MAX_DEPTH
 from depth_dpt_ros.replay.bag import Bag, BagError
 from depth_dpt_ros.replay.bag_figures import bag_figures
 from depth_dpt_ros.replay.extremes import Extremes
-from depth_dpt_ros.replay.frame_work import Answer, FrameWork, Outcome
+from depth_dpt_ros.replay.frame_work import Answer, FrameWork, ModelPredictor, Outcome, Predictor
 from depth_dpt_ros.replay.matching import TOLERANCE_NS, Frame, Reading, iter_frames
-from depth_dpt_ros.replay.output_bag import OutputBag
+from depth_dpt_ros.replay.output_bag import OutputBag, Serialized
 from depth_dpt_ros.replay.summary import FrameRecord, Status, Summary, csv_header, csv_row
 from depth_dpt_ros.replay.topics import Choice, Topics, choose
 from depth_dpt_ros.stamps import stamp_ns
@@ -99,28 +99,30 @@ def evaluate_bag(
     with Bag(path) as bag:
         choice = choose(bag, settings.topics)
         folder.mkdir(parents=True)
-        evaluation = _Evaluation(bag, choice, estimator, settings, overall)
-        table = folder / "frames.csv"
-        with OutputBag(folder / "depth") as output, table.open("w", newline="") as file:
-            return evaluation.run(output, csv.writer(file), interrupted)
+        predictor = ModelPredictor(
+            estimator, focal_length=settings.focal_length, points=settings.points
+        )
+        evaluation = Evaluation(bag, choice, predictor, settings, overall)
+        with OutputBag(folder / "depth") as output:
+            return evaluation.run(folder / "frames.csv", interrupted, write=output.write)
 
 
-class _Evaluation:
+class Evaluation:
+    """Works on a bag's frames with as many threads as there are cores, and sums up."""
+
     def __init__(
         self,
         bag: Bag,
         choice: Choice,
-        estimator: DepthEstimator,
+        predictor: Predictor,
         settings: Settings,
         overall: Summary,
     ) -> None:
         self._bag, self._choice, self._settings = bag, choice, settings
-        self._scorer = ImageScorer(max_depth=settings.max_depth, ranges=settings.ranges)
-        self._work = FrameWork(
-            estimator, self._scorer, choice.truth,
-            focal_length=settings.focal_length, points=settings.points,
-        )  # fmt: skip
-        self._summary, self._overall = Summary(self._scorer), overall
+        self._predictor = predictor
+        scorer = ImageScorer(max_depth=settings.max_depth, ranges=settings.ranges)
+        self._work = FrameWork(predictor, scorer, choice.truth)
+        self._summary, self._overall = Summary(scorer), overall
         counts = {topic.name: topic.count for topic in bag.topics}
         self._expected = counts[choice.camera.image_topic]
         self._extremes = Extremes(self._expected)
@@ -129,19 +131,37 @@ class _Evaluation:
         self._reasons: dict[str, int] = {}
         self._index = 0
 
-    def run(self, output: OutputBag, table: Any, interrupted: Event) -> BagResult:
+    def run(
+        self,
+        table: Path,
+        interrupted: Event,
+        *,
+        write: Callable[[Serialized, int], None] | None = None,
+        also: Callable[[Iterator[Frame]], Iterator[Frame]] = iter,
+        cut_short: bool = False,
+    ) -> BagResult:
+        """Work on all frames, in order.
+
+        Args:
+            table: CSV file with a line for each frame.
+            interrupted: when set, ends the work with what was done.
+            write: takes messages for the output bag, with their log times in ns.
+            also: what else is done to the frames before they are worked on.
+            cut_short: `also` leaves out those after an interruption.
+        """
         began, cpu = time.perf_counter(), time.process_time()
-        table.writerow(csv_header())
         damage = ""
         bar = tqdm(total=self._expected, desc=self._bag.path.name, unit="image")
-        with bar, self._work:
-            outcomes = self._outcomes(interrupted)
+        with table.open("w", newline="") as file, bar, self._predictor:
+            rows = csv.writer(file)
+            rows.writerow(csv_header())
             try:
-                for outcome in outcomes:
+                for outcome in self._outcomes(interrupted, also):
                     record = self._record(outcome)
-                    for message in outcome.messages:
-                        output.write(message, outcome.frame.log_time)
-                    table.writerow(csv_row(record))
+                    if write is not None:
+                        for message in outcome.messages:
+                            write(message, outcome.frame.log_time)
+                    rows.writerow(csv_row(record))
                     bar.update()
             except BagError as error:
                 damage = str(error)
@@ -160,11 +180,13 @@ class _Evaluation:
             tolerance_ns=self._settings.tolerance_ns,
             reasons=self._reasons,
             damage=damage,
-            interrupted=interrupted.is_set(),
+            interrupted=interrupted.is_set() or cut_short,
         )
         return BagResult({**figures, "timing": timing}, self._summary, self._extremes)
 
-    def _outcomes(self, interrupted: Event) -> Iterator[Outcome]:
+    def _outcomes(
+        self, interrupted: Event, also: Callable[[Iterator[Frame]], Iterator[Frame]]
+    ) -> Iterator[Outcome]:
         """Yield what becomes of the frames, in order; also of those before a damage."""
         workers = os.cpu_count() or 1
         waiting: deque[Future[Outcome]] = deque()
@@ -175,7 +197,7 @@ class _Evaluation:
                 tolerance_ns=self._settings.tolerance_ns, reading=self._reading,
             )  # fmt: skip
             try:
-                for frame in frames:
+                for frame in also(frames):
                     if interrupted.is_set():
                         break
                     waiting.append(pool.submit(self._work, frame))
@@ -235,6 +257,8 @@ class _Evaluation:
 def _status(outcome: Outcome, *, with_truth: bool) -> tuple[Status, str]:
     if outcome.invalid:
         return "invalid", outcome.invalid
+    if outcome.answer is None:
+        return "dropped", "not answered by the node"
     if not with_truth:
         return "no_truth", ""
     if outcome.frame.truth is None:

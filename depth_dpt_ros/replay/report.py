@@ -54,6 +54,9 @@ def _lines(figures: dict[str, Any]) -> Iterator[str]:
         f"{images['matched']} matched, {images['unmatched']} unmatched, "
         f"{images['invalid']} invalid"
     )
+    if "live" in figures:
+        for name, value in live_rows(figures["live"]):
+            yield f"  {name:24}{number(value)}"
     if figures["metrics"] is not None:
         intervals = figures["interval_95"] or {}
         for name in (*METRIC_NAMES, BIAS):
@@ -76,6 +79,17 @@ def _lines(figures: dict[str, Any]) -> Iterator[str]:
         yield f"  {'note':12}{note}"
     if figures.get("problem"):
         yield f"  {'problem':12}{figures['problem']}"
+
+
+def live_rows(live: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What the running node did, a name and a figure a line."""
+    yield "player", live["player"]
+    for name, count in live["images"].items():
+        yield f"images {name}", count
+    for name, value in live["rate"].items():
+        yield f"rate {name} [Hz]", value
+    for name, value in live["latency_ms"].items():
+        yield f"latency {name} [ms]", value
 
 
 def _drift(scale: dict[str, Any]) -> str:
@@ -130,6 +144,9 @@ def _section(figures: dict[str, Any], summary: Summary | None) -> Iterator[str]:
     yield _facts(figures)
     for note in figures.get("notes", ()):
         yield f"<p class='note'>{escape(note)}</p>"
+    if "live" in figures:
+        yield "<h3>In real time</h3>"
+        yield _table([], list(live_rows(figures["live"])))
     if figures["metrics"] is not None:
         yield from _metrics(figures, summary)
     stability = figures["stability"]

@@ -23,7 +23,9 @@ from depth_dpt_core.metrics import BIAS, ERROR_NAMES, METRIC_NAMES
 TIME_PARTS = 10
 _LONG = 10.0  # s; over less, a drift a minute would say nothing
 Values = NDArray[np.float64]
-Status = Literal["scored", "no_valid_truth", "invalid_truth", "unmatched", "no_truth", "invalid"]
+Status = Literal[
+    "scored", "no_valid_truth", "invalid_truth", "unmatched", "no_truth", "invalid", "dropped"
+]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
@@ -114,12 +116,12 @@ class Summary:
     def counts(self) -> dict[str, int]:
         """Images by what became of them."""
         counts: dict[str, int] = {name: self._statuses[name] for name in STATUSES}
+        total = sum(counts.values())
         return {
-            "total": sum(counts.values()),
-            "evaluated": sum(counts.values()) - counts["invalid"],
+            "total": total,
+            "evaluated": total - counts["invalid"] - counts["dropped"],
             "matched": counts["scored"] + counts["no_valid_truth"] + counts["invalid_truth"],
             **counts,
-            "dropped": 0,  # offline none ever is
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -6,9 +6,12 @@ On ROS 2: `pytest test/launch`, or `launch_test test/launch/test_depth_launch.py
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import unittest
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,6 +22,7 @@ pytest.importorskip("launch_testing", reason="needs launch_testing, which comes 
 
 import launch_testing
 import rclpy
+import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import (
@@ -29,7 +33,7 @@ from launch.actions import (
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_testing.actions import ReadyToTest
-from launch_testing.asserts import assertExitCodes
+from launch_testing.asserts import EXIT_OK
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
@@ -37,6 +41,7 @@ from rclpy.parameter import parameter_value_to_python
 
 sys.path.append(str(Path(__file__).parents[1] / "support"))  # launch_test knows no pythonpath
 from ros_harness import Camera, metres, new_domain
+from stand_in_rviz2 import write_rviz2
 
 from depth_dpt_core.artifact import resolve
 from depth_dpt_core.frames import street_frames
@@ -75,6 +80,7 @@ CASES = {
             "name": "front_depth",
             "model": MODEL,
             "use_sim_time": "true",
+            "rviz": "true",
         },
         environment={CHOICE: "UDPv4"},
         node="/vehicle/front_depth",
@@ -88,7 +94,11 @@ CASES = {
 @launch_testing.parametrize("case", list(CASES))
 def generate_test_description(case: str) -> tuple[LaunchDescription, dict[str, Any]]:
     domain = new_domain()
+    stand_in = Path(mkdtemp())
+    shown = write_rviz2(stand_in)
     environment = {
+        "PATH": f"{stand_in}:{os.environ['PATH']}",
+        "XDG_CACHE_HOME": str(stand_in),
         **CASES[case].environment,
         "ROS_DOMAIN_ID": str(domain),
         "PYTHONUNBUFFERED": "1",
@@ -103,7 +113,7 @@ def generate_test_description(case: str) -> tuple[LaunchDescription, dict[str, A
             ),
         ]
     )
-    return LaunchDescription([group, ReadyToTest()]), {"domain": domain}
+    return LaunchDescription([group, ReadyToTest()]), {"domain": domain, "shown": shown}
 
 
 class WhileRunning(unittest.TestCase):
@@ -147,6 +157,22 @@ class WhileRunning(unittest.TestCase):
         assert color.encoding == "rgb8"
         assert (metres(depth) > 0).mean() > 0.5
 
+    def test_rviz_shows_the_nodes_topics_in_the_cameras_frame(self, shown: Path) -> None:
+        if "rviz" not in self.case.arguments:
+            assert not shown.exists()
+            return
+        self.camera.wait_until_subscribed()
+
+        def started() -> bool:
+            self.camera.send(FRAME, FOCAL)
+            return shown.exists()
+
+        self.camera.wait_for(started, 60.0)
+        content = yaml.safe_load(shown.read_text())["Visualization Manager"]
+        topics = [display["Topic"]["Value"] for display in content["Displays"]]
+        assert topics == [IMAGE, "/vehicle/depth/color/image", "/vehicle/depth/points"]
+        assert content["Global Options"]["Fixed Frame"] == "camera_optical"
+
     def test_arguments_become_parameters(self) -> None:
         expected = self.case.parameters
         request = GetParameters.Request(names=list(expected))
@@ -155,7 +181,7 @@ class WhileRunning(unittest.TestCase):
         assert dict(zip(expected, values, strict=True)) == expected
 
     def test_the_transport_is_ours_unless_the_user_chose(self, proc_info: Any) -> None:
-        (process,) = proc_info
+        process = next(it for it in proc_info if "depth_node" in it.process_name)
         for name in PROFILE_VARIABLES:
             profile = process.env.get(name)
             if self.case.environment:
@@ -164,11 +190,29 @@ class WhileRunning(unittest.TestCase):
                 assert Path(profile).name == "fastdds.xml"
                 assert Path(profile).is_file()
 
+    def test_z_a_killed_node_comes_back(self, proc_info: Any) -> None:
+        self.camera.wait_for(self.is_active, 60.0)
+        process = next(it for it in proc_info if "depth_node" in it.process_name)
+        os.kill(process.pid, signal.SIGKILL)
+        self.camera.wait_for(lambda: len(names(proc_info)) > 1, 60.0)
+        self.camera.listen("depth")
+
+        def answered() -> bool:
+            self.camera.send(FRAME, FOCAL)
+            return bool(self.camera.depth)
+
+        self.camera.wait_for(answered, 60.0)
+
+
+def names(proc_info: Any) -> list[str]:
+    return [it.process_name for it in proc_info if "depth_node" in it.process_name]
+
 
 @launch_testing.post_shutdown_test()
 class AfterShutdown(unittest.TestCase):
     def test_ended_in_good_order(self, proc_info: Any, proc_output: Any) -> None:
-        assertExitCodes(proc_info)
+        codes = [it.returncode for it in proc_info if "depth_node" in it.process_name]
+        assert codes == [-signal.SIGKILL, EXIT_OK]
         text = b"".join(part.text for part in proc_output)
         assert b"runs on" in text
         assert b"Traceback" not in text

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 ROS_KEYS = {
     "ament_index_python", "cv_bridge", "diagnostic_msgs", "geometry_msgs", "launch", "launch_ros",
     "launch_testing", "launch_testing_ros", "lifecycle_msgs", "rcl_interfaces", "rclpy",
-    "ros2launch", "rviz2", "sensor_msgs", "std_msgs", "std_srvs",
+    "ros2launch", "rosgraph_msgs", "rviz2", "sensor_msgs", "std_msgs", "std_srvs",
 }  # fmt: skip
 PYTHON_KEYS = {
     "python3-numpy", "python3-onnxruntime-gpu-pip", "python3-onnxruntime-pip", "python3-opencv",

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from depth_dpt_core.engines.tensorrt.errors import BuildCancelledError, EngineError
-from depth_dpt_core.files import remove_abandoned, write_atomically
+from depth_dpt_core.files import cache_folder, remove_abandoned, write_atomically
 from depth_dpt_core.locking import BusyError, only_one_at
 
 _log = logging.getLogger(__name__)
@@ -35,11 +35,8 @@ Kind = Literal["engine", "timing", "reference"]
 
 
 def default_folder() -> Path:
-    """$XDG_CACHE_HOME/depth_dpt_ros/engines, or below ~/.cache where that is not set."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # the XDG specification has relative paths ignored
-    root = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
-    return root / "depth_dpt_ros" / "engines"
+    """Where engines are kept unless another folder is named."""
+    return cache_folder() / "engines"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,6 @@
+# What depth_dpt_ros uses of launch, which pip does not have.
+class LaunchContext:
+    @property
+    def is_shutdown(self) -> bool: ...
+
+class LaunchDescriptionEntity: ...
