@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '.[ros]'")
 
-from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import Transition
+from rclpy.time import Time
 from ros_harness import Camera, NodeProcess, camera_in, new_domain
 from ros_harness import metres as depth_of
 from rosgraph_msgs.msg import Clock
@@ -56,7 +56,7 @@ def values_of(status: object) -> dict[str, str]:
 def send_at(camera: Camera, seconds: float, *, rgb: np.ndarray = FRAME) -> None:
     """Send an image and its CameraInfo with a stamp."""
     header = Header(frame_id="camera_optical")
-    header.stamp = Time(sec=int(seconds), nanosec=int(seconds % 1 * 1e9))
+    header.stamp = Time(nanoseconds=round(seconds * 1e9)).to_msg()
     camera.send_info(camera.camera_info(header, rgb.shape[1], rgb.shape[0], FOCAL))
     camera.send_message(rgb_to_image(rgb, header))
 
@@ -137,7 +137,7 @@ def test_sim_time_with_and_without_a_clock(
 
         def tick() -> None:
             now = 2000.0 + time.monotonic() % 1000
-            clock.publish(Clock(clock=Time(sec=int(now), nanosec=int(now % 1 * 1e9))))
+            clock.publish(Clock(clock=Time(nanoseconds=round(now * 1e9)).to_msg()))
             camera.spin(0.05)
             send_at(camera, now - 5.0)
 
