@@ -30,6 +30,7 @@ OPTIONS = {
     "model": "builtin, an ONNX file, or hf://owner/repo/file@revision",
     "runtime": "what runs the network: onnxruntime (as bag-eval has), auto or tensorrt",
     "player": "ros2bag, own, or auto: ros2 bag play where it is installed, for bags of ROS 2",
+    "rate": "how many times the recorded speed; below 1, a slow machine loses no images",
     "image_topic": "pictures in the bag; empty: the only camera",
     "camera_info_topic": "their CameraInfo; empty: camera_info beside the images",
     "depth_topic": "truth: depth images",

@@ -76,6 +76,10 @@ def _add_replay_options(parser: argparse.ArgumentParser) -> None:
         "where it is installed, for bags of ROS 2)",
     )  # fmt: skip
     parser.add_argument(
+        "--rate", type=_positive, default=1.0, metavar="R",
+        help="how many times the recorded speed (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
         "--attach", action="store_true",
         help="use the node that replay.launch.py has started, in this ROS domain",
     )  # fmt: skip
@@ -123,7 +127,8 @@ def _replay(arguments: argparse.Namespace) -> None:
 
     replay(
         arguments.bag, arguments.model, settings_of(arguments), arguments.out, arguments.json,
-        runtime=arguments.runtime, player=arguments.player, attach=arguments.attach,
+        runtime=arguments.runtime, player=arguments.player, rate=arguments.rate,
+        attach=arguments.attach,
     )  # fmt: skip
 
 

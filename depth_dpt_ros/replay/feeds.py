@@ -50,12 +50,12 @@ class Feed(Protocol):
     def matched(self) -> bool:
         """Whether somebody listens to the images and their CameraInfo."""
 
-    def play(self, spin_until: SpinUntil, sent: Sent) -> None:
-        """Play to the end, and tell of every image."""
+    def play(self, rate: float, spin_until: SpinUntil, sent: Sent) -> None:
+        """Play to the end at `rate` times the recorded speed, and tell of every image."""
 
 
 class OwnFeed:
-    """Publishes images, CameraInfo and /clock itself, reliably, at the recorded rate."""
+    """Publishes images, CameraInfo and /clock itself, reliably."""
 
     name = "own"
 
@@ -71,16 +71,16 @@ class OwnFeed:
         publishers = (self._images, self._infos)
         return all(publisher.get_subscription_count() for publisher in publishers)
 
-    def play(self, spin_until: SpinUntil, sent: Sent) -> None:
+    def play(self, rate: float, spin_until: SpinUntil, sent: Sent) -> None:
         """See `Feed.play`."""
         info_topic = self._camera.camera_info_topic
         topics = [self._camera.image_topic, *([info_topic] if info_topic else [])]
         began, first = time.monotonic(), None
         for topic, log_time, raw in self._bag.messages(topics):
             first = log_time if first is None else first
-            due = began + (log_time - first) / 1e9
+            due = began + (log_time - first) / 1e9 / rate
             while (left := due - time.monotonic()) > 0:
-                self._tell_time(log_time - int(left * 1e9))
+                self._tell_time(log_time - int(left * rate * 1e9))
                 spin_until(min(due, time.monotonic() + _CLOCK_PERIOD))
             self._tell_time(log_time)
             if topic == info_topic:
@@ -112,15 +112,16 @@ class Ros2BagFeed:
         count = self._node.count_subscribers
         return count(self._route.images) > 1 and count(self._route.camera_info) > 0
 
-    def play(self, spin_until: SpinUntil, sent: Sent) -> None:
+    def play(self, rate: float, spin_until: SpinUntil, sent: Sent) -> None:
         """See `Feed.play`; images that do not come here are not told of.
 
         Raises:
             RuntimeError: the player failed.
         """
         self._sent = sent
+        self._rate = rate
         self._began = next(self._bag.messages([self._camera.image_topic]))[1]
-        command = ros2_bag_command(self._bag, self._camera, self._route)
+        command = ros2_bag_command(self._bag, self._camera, self._route, rate)
         with subprocess.Popen(command, stdin=subprocess.DEVNULL) as player:
             try:
                 while player.poll() is None:
@@ -137,17 +138,17 @@ class Ros2BagFeed:
         assert self._sent is not None
         now = time.monotonic()
         self._first = now if self._first is None else self._first
-        self._sent(self._began + int((now - self._first) * 1e9), raw)
+        self._sent(self._began + int((now - self._first) * self._rate * 1e9), raw)
 
 
-def ros2_bag_command(bag: Bag, camera: Camera, route: Route) -> list[str]:
+def ros2_bag_command(bag: Bag, camera: Camera, route: Route, rate: float) -> list[str]:
     """The command that plays a camera, with options that Humble has."""
     topics = {camera.image_topic: route.images}
     if camera.camera_info_topic:
         topics[camera.camera_info_topic] = route.camera_info
     moved = [f"{old}:={new}" for old, new in topics.items() if old != new]
     command = ["ros2", "bag", "play", str(bag.path), "--clock", "--delay", f"{_DISCOVERY:g}"]
-    command += ["--disable-keyboard-controls", "--topics", *topics]
+    command += ["--rate", f"{rate:g}", "--disable-keyboard-controls", "--topics", *topics]
     return [*command, "--remap", *moved] if moved else command
 
 

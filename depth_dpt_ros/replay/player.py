@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Play a bag's camera to a running node at the recorded rate, and record what it publishes."""
+"""Play a bag's camera to a running node, and record what it publishes."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def play(
     record: Mapping[str, type] = ANSWERS,
     with_images: bool = False,
     player: Player = "own",
+    rate: float = 1.0,
     alive: Callable[[], bool] = lambda: True,
     interrupted: Event | None = None,
 ) -> Playback:
@@ -71,6 +72,7 @@ def play(
         record: topics of the node and their types, `DEPTH` among them.
         with_images: record the images, too.
         player: who plays.
+        rate: how many times the recorded speed.
         alive: tells whether the node still runs.
         interrupted: when set, ends the playing.
 
@@ -83,7 +85,7 @@ def play(
     try:
         with OutputBag(folder) as recording:
             session = _Session(recording, context, alive, interrupted or Event(), record)
-            return session.run(bag, camera, route, player, with_images=with_images)
+            return session.run(bag, camera, route, player, rate, with_images=with_images)
     finally:
         rclpy.shutdown(context=context)
 
@@ -106,15 +108,23 @@ class _Session:
         self._node = Node("depth_replay", context=context)
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self._node)
-        self._log_times: dict[int, int] = {}
+        self._last_sent = (0, 0.0)  # log time in ns, monotonic seconds
+        self._last_answer = 0  # log time in ns
         self._runtime = self._failure = ""  # of the node
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def run(
-        self, bag: Bag, camera: Camera, route: Route, player: Player, *, with_images: bool
+        self,
+        bag: Bag,
+        camera: Camera,
+        route: Route,
+        player: Player,
+        rate: float,
+        *,
+        with_images: bool,
     ) -> Playback:
         kind = choose_player(player, bag)
-        self._playback = Playback(kind.name)
+        self._playback, self._rate = Playback(kind.name), rate
         if self._node.count_publishers(route.images):
             raise RuntimeError(
                 f"something else publishes {route.images} already: choose another ROS_DOMAIN_ID"
@@ -133,8 +143,8 @@ class _Session:
         def sent(log_time: int, raw: bytes) -> None:
             stamp = serialized_stamp_ns(raw)
             self._playback.played[stamp] += 1
-            self._playback.sent[stamp] = time.monotonic()
-            self._log_times[stamp] = log_time
+            now = self._playback.sent[stamp] = time.monotonic()
+            self._last_sent = log_time, now
             if with_images:
                 self._write(route.images, image_kind, log_time, raw)
             bar.update()
@@ -142,7 +152,7 @@ class _Session:
         count = next(topic.count for topic in bag.topics if topic.name == camera.image_topic)
         try:
             with tqdm(total=count, desc="playing", unit="image") as bar:
-                feed.play(self._spin_until, sent)
+                feed.play(rate, self._spin_until, sent)
             self._wait_for_last_answers()
         except _InterruptedError:
             self._playback.interrupted = True
@@ -157,8 +167,11 @@ class _Session:
             if topic == DEPTH:
                 self._playback.answers[stamp] += 1
                 self._playback.answered[stamp] = now
-            delay = int((now - self._playback.sent[stamp]) * 1e9)
-            self._write(topic, kind, self._log_times[stamp] + delay, raw)
+            # on the bag's clock, and in the order of arrival, which is that of the images
+            log_time, sent = self._last_sent
+            log_time += int((now - sent) * self._rate * 1e9)
+            self._last_answer = max(log_time, self._last_answer + 1)
+            self._write(topic, kind, self._last_answer, raw)
 
         return receive
 

@@ -38,6 +38,7 @@ def replay(
     *,
     runtime: str,
     player: Player,
+    rate: float,
     attach: bool,
 ) -> None:
     """Play a bag to the node, then score what it published; leave the report in `out`.
@@ -53,6 +54,7 @@ def replay(
         json_file: also write the figures to this file.
         runtime: of the node.
         player: who plays.
+        rate: how many times the recorded speed.
         attach: the node of `node_settings` runs already, in this ROS domain.
 
     Raises:
@@ -72,10 +74,10 @@ def replay(
         with _first_signal() as interrupted:
             playback = (
                 play(bag, choice.camera, route(choice), folder / "depth",
-                     player=player, interrupted=interrupted)
+                     player=player, rate=rate, interrupted=interrupted)
                 if attach
                 else _play_to_own_node(bag, choice, model, runtime, settings, folder, player,
-                                       interrupted)
+                                       rate, interrupted)
             )  # fmt: skip
         with interruption() as stop:
             result = _score(bag, choice, settings, folder, playback, overall, stop)
@@ -131,6 +133,7 @@ def _play_to_own_node(
     settings: Settings,
     folder: Path,
     player: Player,
+    rate: float,
     interrupted: Event,
 ) -> Playback:
     parameters, remappings = node_settings(choice, model, runtime, settings.focal_length)
@@ -139,7 +142,7 @@ def _play_to_own_node(
     with running_node(parameters, remappings, log) as node:
         try:
             return play(
-                bag, choice.camera, route(choice), folder / "depth", player=player,
+                bag, choice.camera, route(choice), folder / "depth", player=player, rate=rate,
                 alive=lambda: node.poll() is None, interrupted=interrupted,
             )  # fmt: skip
         except RuntimeError as error:

@@ -97,17 +97,22 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("truth", "compressed", "player"),
-    [("depth", False, "own"), ("points", True, "own"), ("points", False, "ros2bag")],
+    ("truth", "compressed", "player", "rate"),
+    [
+        ("depth", False, "own", 1.0),
+        ("points", True, "own", 0.1),
+        ("points", False, "ros2bag", 0.1),
+    ],
 )
 def test_without_loss_the_figures_are_those_of_bag_eval(
-    tmp_path: Path, model: Path, truth: str, compressed: bool, player: str,
+    tmp_path: Path, model: Path, truth: str, compressed: bool, player: str, rate: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     write_ros2(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    bag = drive(tmp_path / "bag", truth=truth, compressed=compressed)
-    live = run("replay", tmp_path, model, bag, "--player", player)
+    step = round(STEP * rate)
+    bag = drive(tmp_path / "bag", truth=truth, compressed=compressed, step=step)
+    live = run("replay", tmp_path, model, bag, "--player", player, "--rate", str(rate))
     offline = run("bag-eval", tmp_path, model, bag)
     assert live["live"]["player"] == player
     assert live["live"]["images"] == {"played": FRAMES, "answered": FRAMES, "lost": 0}
@@ -202,10 +207,10 @@ def test_ros2_bag_is_asked_for_the_camera_alone(tmp_path: Path) -> None:
     bag = drive(tmp_path / "bag", truth="depth", compressed=True)
     camera = Camera("/cam/jpegs", compressed=True, camera_info_topic="/cam/camera_info")
     with Bag(bag) as opened:
-        line = ros2_bag_command(opened, camera, Route("/cam/jpegs", "/cam/camera_info", True))
+        line = ros2_bag_command(opened, camera, Route("/cam/jpegs", "/cam/camera_info", True), 0.5)
     assert line == [
-        "ros2", "bag", "play", str(bag), "--clock", "--delay", "3", "--disable-keyboard-controls",
-        "--topics", "/cam/jpegs", "/cam/camera_info",
+        "ros2", "bag", "play", str(bag), "--clock", "--delay", "3", "--rate", "0.5",
+        "--disable-keyboard-controls", "--topics", "/cam/jpegs", "/cam/camera_info",
         "--remap", "/cam/jpegs:=/cam/jpegs/compressed",
     ]  # fmt: skip
 

@@ -18,6 +18,7 @@ parser = argparse.ArgumentParser(prog="ros2 bag play")
 parser.add_argument("bag")
 parser.add_argument("--clock", type=float, nargs="?", const=40, default=0)
 parser.add_argument("-d", "--delay", type=float, default=0.0)
+parser.add_argument("-r", "--rate", type=float, default=1.0)
 parser.add_argument("--disable-keyboard-controls", action="store_true")
 parser.add_argument("--topics", nargs="+", default=[])
 parser.add_argument("--remap", "-m", nargs="+", default=[])
@@ -40,7 +41,7 @@ with Bag(options.bag) as bag:
     began, first = time.monotonic(), None
     for topic, log_time, raw in bag.messages(options.topics):
         first = first or log_time
-        time.sleep(max(0.0, began + (log_time - first) / 1e9 - time.monotonic()))
+        time.sleep(max(0.0, began + (log_time - first) / 1e9 / options.rate - time.monotonic()))
         now = Clock()
         now.clock.sec, now.clock.nanosec = divmod(log_time, 10**9)
         clock.publish(now)
