@@ -191,6 +191,7 @@ class WhileRunning(unittest.TestCase):
                 assert Path(profile).is_file()
 
     def test_z_a_killed_node_comes_back(self, proc_info: Any) -> None:
+        """The last, by its name: the others look at the first process."""
         self.camera.wait_for(self.is_active, 60.0)
         process = next(it for it in proc_info if "depth_node" in it.process_name)
         os.kill(process.pid, signal.SIGKILL)
