@@ -6,7 +6,7 @@ from __future__ import annotations
 from depth_dpt_ros.doctor.finding import Finding, megabytes, note, ok, problem
 from depth_dpt_ros.doctor.graph import Camera, DepthNode, Graph, Heard, Topic
 from depth_dpt_ros.doctor.shared_memory import Process
-from depth_dpt_ros.doctor.transport import OWN_SEGMENT, ROOM, profile_exports
+from depth_dpt_ros.doctor.transport import ROOM, profile_exports
 
 _LOST = 0.1  # share of images that may be missing
 _OLD = 1.0  # s
@@ -90,7 +90,8 @@ def _silent(camera: Camera) -> Finding:
     name, heard = camera.image.name, camera.heard
     text = f"{name}: published, and nothing came in {heard.seconds:g} s"
     publishers = camera.image.publishers
-    small = _processes_below(OWN_SEGMENT, camera.image)
+    width, height = heard.info_size
+    small = _processes_below(ROOM * width * height * 3, camera.image)  # as if rgb8
     if heard.infos and small:
         return problem(
             f"{text}, while its CameraInfo did ({heard.infos}): process {small[0].pid} "
@@ -138,7 +139,8 @@ def _way(camera: Camera) -> list[Finding]:
             problem(
                 f"{name}: {lost:.0%} of the images do not arrive; CameraInfo of "
                 f"{heard.unpaired} images came without them",
-                "see the findings on transport above, and have the driver publish reliably",
+                "see the findings on transport and load above, and have the driver publish "
+                "reliably",
             )
         ]
     return []

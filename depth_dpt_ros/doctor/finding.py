@@ -41,4 +41,4 @@ def problem(text: str, cure: str) -> Finding:
 
 def megabytes(size: float) -> str:
     """A size in bytes for people."""
-    return f"{size / 1e6:.1f} MB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"

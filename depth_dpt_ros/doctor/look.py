@@ -51,6 +51,7 @@ def gather(seconds: float, image: str | None) -> Graph:
             10,
         )
         watcher.spin(_DISCOVERY)
+        watcher.spin(seconds, lambda: bool(_images(watcher)))  # slow starters
         return _graph(watcher, statuses, seconds, image)
     finally:
         rclpy.shutdown(context=context)
@@ -59,13 +60,7 @@ def gather(seconds: float, image: str | None) -> Graph:
 def _graph(watcher: Watcher, statuses: dict[str, Any], seconds: float, image: str | None) -> Graph:
     nodes = _depth_nodes(watcher)
     answers = {output.name for node in nodes for output in node.outputs}
-    images = [
-        name
-        for name, types in watcher.node.get_topic_names_and_types()
-        if set(types) & set(IMAGE_TYPES)
-        and name not in answers
-        and watcher.node.count_publishers(name)
-    ]
+    images = [name for name in _images(watcher) if name not in answers]
     wanted = {topic for node in nodes for topic in node.inputs} & set(images)
     if image is not None:
         wanted = {image} & set(images)
@@ -77,6 +72,15 @@ def _graph(watcher: Watcher, statuses: dict[str, Any], seconds: float, image: st
     clock = watcher.node.count_publishers("/clock") > 0
     told = tuple(_with_statuses(node, statuses) for node in nodes)
     return Graph(cameras, told, tuple(sorted(images)), clock)
+
+
+def _images(watcher: Watcher) -> list[str]:
+    """Image topics that somebody publishes."""
+    return [
+        name
+        for name, types in watcher.node.get_topic_names_and_types()
+        if set(types) & set(IMAGE_TYPES) and watcher.node.count_publishers(name)
+    ]
 
 
 def _depth_nodes(watcher: Watcher) -> list[DepthNode]:

@@ -19,6 +19,7 @@ BUILTIN_TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
 DEFAULT_SEGMENT = 512 << 10  # bytes, of Fast DDS
 OWN_SEGMENT = 64 << 20  # bytes, of this package's profile
 ROOM = 2  # messages that a segment must hold for none to be lost
+_OLD_FAST_DDS = ("humble", "iron")  # before 2.13
 _LINUX_BUFFER = 212992  # bytes, default of net.core.rmem_max
 _UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20,
           "GIB": 1 << 30}  # fmt: skip
@@ -127,14 +128,15 @@ def _profiles(transport: Transport, ros: Ros) -> list[Finding]:
         for profile in transport.profiles
         if profile.error
     ]
-    names = {profile.variable for profile in transport.profiles}
-    read = PROFILE_VARIABLES[1 if ros.variables.get("ROS_DISTRO") in ("humble", "iron") else 0]
-    if names and read not in names:
+    names = [profile.variable for profile in transport.profiles]
+    names += [BUILTIN_TRANSPORTS] * bool(transport.builtin)
+    read = PROFILE_VARIABLES[1]
+    if names and read not in names and ros.variables.get("ROS_DISTRO") in _OLD_FAST_DDS:
         found.append(
             problem(
-                f"only {' '.join(names)} is set, and the Fast DDS of this distribution reads "
-                f"{read}: the profile is without effect, and keeps the node from using its own",
-                f"set {read} to the same file, or unset both",
+                f"{' and '.join(names)} mean nothing to the Fast DDS of this distribution, which "
+                f"reads {read}, but keep the node from using its own profile",
+                f"unset {' '.join(names)}, or set {read} too",
             )
         )
     return found
