@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with camera topics and running depth nodes."""
+"""What is wrong between a camera and a node."""
 
 from __future__ import annotations
 
 from depth_dpt_ros.doctor.finding import Finding, megabytes, note, ok, problem
-from depth_dpt_ros.doctor.graph import Camera, DepthNode, Graph, Heard, Topic
+from depth_dpt_ros.doctor.graph import Camera, Graph, Heard, Topic
 from depth_dpt_ros.doctor.shared_memory import Process
 from depth_dpt_ros.doctor.transport import ROOM, profile_exports
 
@@ -14,12 +14,12 @@ _MANY = 6  # names in a list
 _RELIABLE = {True: "reliable", False: "best effort"}
 
 
-def of_cameras(graph: Graph, asked: str | None) -> list[Finding]:
+def findings(graph: Graph, asked: str | None) -> list[Finding]:
     """What is wrong between the cameras and a node."""
     if graph.error:
         return [problem(f"nothing can be seen: {graph.error}", "see the findings on ROS above")]
     if asked is not None and asked not in graph.images:
-        return [_absent(asked, graph.images)]
+        return [absent(asked, graph.images)]
     if not graph.cameras:
         return [
             problem(
@@ -30,7 +30,8 @@ def of_cameras(graph: Graph, asked: str | None) -> list[Finding]:
     return [finding for camera in graph.cameras for finding in _camera(camera)]
 
 
-def _absent(asked: str, images: tuple[str, ...]) -> Finding:
+def absent(asked: str, images: tuple[str, ...]) -> Finding:
+    """A topic without publishers, and those that have some."""
     if not images:
         seen = "no images are published at all"
     else:
@@ -231,68 +232,3 @@ def _info(camera: Camera) -> list[Finding]:
             )
         )
     return found
-
-
-def of_nodes(graph: Graph) -> list[Finding]:
-    """What running depth nodes say of themselves, and whether they are connected."""
-    if graph.error:
-        return []
-    if not graph.nodes:
-        return [note("no depth_node is running on this ROS_DOMAIN_ID")]
-    return [finding for node in graph.nodes for finding in _node(node, graph)]
-
-
-def _node(node: DepthNode, graph: Graph) -> list[Finding]:
-    if not node.state:
-        return [
-            problem(f"{node.name}: does not answer", "start it anew, and look at its log"),
-        ]
-    found = []
-    if node.state != "active":
-        found.append(
-            problem(
-                f"{node.name}: is {node.state}, and publishes only when active",
-                f"ros2 lifecycle set {node.name} "
-                + ("configure" if node.state == "unconfigured" else "activate"),
-            )
-        )
-    found += [_input(node, topic, graph) for topic in node.inputs]
-    for level, name, message in node.statuses:
-        text = f"{name}: {message}"
-        if level == 0:
-            found.append(ok(text))
-        elif level == 1:
-            found.append(note(text))
-        else:
-            found.append(problem(text, f"the node's log says more; {node.name} names the cause"))
-    for output in node.outputs:
-        found += of_qos(output)
-    if node.outputs and not any(output.subscriptions for output in node.outputs):
-        names = ", ".join(output.name for output in node.outputs)
-        found.append(note(f"{node.name}: nobody subscribes to {names}, so nothing is computed"))
-    if node.use_sim_time and not graph.clock:
-        found.append(
-            note(
-                f"{node.name}: use_sim_time is set and nobody publishes /clock; its time stands "
-                "still",
-                "ros2 bag play --clock, or use_sim_time:=false",
-            )
-        )
-    return found
-
-
-def _input(node: DepthNode, topic: str, graph: Graph) -> Finding:
-    if topic in graph.images:
-        return ok(f"{node.name} listens to {topic}")
-    base = topic.removesuffix("/compressed")
-    if node.compressed and base in graph.images:
-        return problem(
-            f"{node.name} waits for {topic}, and only {base} is published",
-            "start it with image_transport:=raw",
-        )
-    if not node.compressed and f"{topic}/compressed" in graph.images:
-        return problem(
-            f"{node.name} waits for {topic}, and only {topic}/compressed is published",
-            "start it with image_transport:=compressed",
-        )
-    return _absent(topic, graph.images)

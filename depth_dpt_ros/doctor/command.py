@@ -83,7 +83,7 @@ def examine(
     Returns:
         Findings by part, and the facts that they rest on.
     """
-    from depth_dpt_ros.doctor import cameras, gpu, ros, software, transport
+    from depth_dpt_ros.doctor import cameras, gpu, nodes, ros, software, transport
     from depth_dpt_ros.doctor import model as models
     from depth_dpt_ros.doctor.graph import Graph
 
@@ -109,8 +109,8 @@ def examine(
         "Cameras": [note("not looked at: no node can run here, see ROS")],
     }
     if ros_facts.usable:
-        report["Cameras"] = cameras.of_cameras(graph, _resolved(image))
-        report["Depth nodes"] = cameras.of_nodes(graph)
+        report["Cameras"] = cameras.findings(graph, _resolved(image))
+        report["Depth nodes"] = nodes.findings(graph)
     facts = {
         "software": packages, "ros": ros_facts, "transport": way, "gpu": chips,
         "model": network, "graph": graph,

@@ -95,6 +95,7 @@ class DepthNode:
         inputs: image topics that it subscribes to.
         outputs: topics that it publishes depth on.
         statuses: its diagnostics: level (0 to 3), name, message.
+        namesakes: other nodes of the same full name.
     """
 
     name: str
@@ -104,6 +105,7 @@ class DepthNode:
     inputs: tuple[str, ...] = ()
     outputs: tuple[Topic, ...] = ()
     statuses: tuple[tuple[int, str, str], ...] = ()
+    namesakes: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +21,8 @@ from depth_dpt_ros.doctor.graph import DepthNode, Graph
 from depth_dpt_ros.doctor.listen import IMAGE_TYPES, Watcher
 from depth_dpt_ros.transport import large_image_settings
 
-_DISCOVERY = 2.0  # s until processes have found each other
+_DISCOVERY = 10.0  # s at most until processes have found each other
+_STEADY = 2.0  # s without news, after which they have
 _PATIENCE = 2.0  # s for a service to answer
 _ASKED = ("depth_encoding", "image_transport", "use_sim_time")
 
@@ -50,11 +53,26 @@ def gather(seconds: float, image: str | None) -> Graph:
             lambda array: statuses.update((status.name, status) for status in array.status),
             10,
         )
-        watcher.spin(_DISCOVERY)
-        watcher.spin(seconds, lambda: bool(_images(watcher)))  # slow starters
+        _discover(watcher)
         return _graph(watcher, statuses, seconds, image)
     finally:
         rclpy.shutdown(context=context)
+
+
+def _discover(watcher: Watcher) -> None:
+    """Wait until no more nodes, topics and services turn up."""
+    node, end = watcher.node, time.monotonic() + _DISCOVERY
+    known: tuple[Any, ...] = ()
+    since = time.monotonic()
+    while time.monotonic() < min(end, since + _STEADY):
+        watcher.spin(0.2)
+        seen = (
+            sorted(node.get_node_names_and_namespaces()),
+            sorted(node.get_topic_names_and_types()),
+            sorted(node.get_service_names_and_types()),
+        )
+        if seen != known:
+            known, since = seen, time.monotonic()
 
 
 def _graph(watcher: Watcher, statuses: dict[str, Any], seconds: float, image: str | None) -> Graph:
@@ -86,7 +104,8 @@ def _images(watcher: Watcher) -> list[str]:
 def _depth_nodes(watcher: Watcher) -> list[DepthNode]:
     """Nodes with a life cycle and the parameter depth_encoding."""
     found = []
-    for name, namespace in watcher.node.get_node_names_and_namespaces():
+    names = Counter(watcher.node.get_node_names_and_namespaces())
+    for (name, namespace), count in sorted(names.items()):
         services = dict(watcher.node.get_service_names_and_types_by_node(name, namespace))
         full = f"{namespace.rstrip('/')}/{name}"
         if f"{full}/get_state" not in services:
@@ -115,6 +134,7 @@ def _depth_nodes(watcher: Watcher) -> list[DepthNode]:
                 bool(sim_time),
                 tuple(topic for topic, types in subscribed if set(types) & set(IMAGE_TYPES)),
                 tuple(watcher.topic(topic) for topic in outputs),
+                namesakes=count - 1,
             )
         )
     return found

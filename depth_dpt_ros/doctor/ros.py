@@ -52,6 +52,12 @@ class Ros:
         """Whether a node can be started."""
         return not self.middleware.error and not any(self.messages.values())
 
+    @property
+    def local_only(self) -> bool:
+        """Whether discovery is limited to this machine."""
+        reach = self.variables.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper()
+        return reach == "LOCALHOST" or self.variables.get("ROS_LOCALHOST_ONLY") == "1"
+
 
 def gather(software: Software, environment: Mapping[str, str]) -> Ros:
     """Read the environment."""
@@ -94,7 +100,7 @@ def findings(ros: Ros) -> list[Finding]:
                 f"{tool} {packages}",
             )
         )
-    return [*found, *_discovery(ros.variables)]
+    return [*found, *_discovery(ros)]
 
 
 def _no_rclpy(ros: Ros) -> Finding:
@@ -122,9 +128,9 @@ def _no_rclpy(ros: Ros) -> Finding:
     )
 
 
-def _discovery(variables: dict[str, str]) -> list[Finding]:
+def _discovery(ros: Ros) -> list[Finding]:
     """Who can be seen."""
-    found = []
+    found, variables = list[Finding](), ros.variables
     domain = variables.get("ROS_DOMAIN_ID", "0")
     if not domain.isdecimal() or int(domain) > _MAX_DOMAIN:
         found.append(
@@ -142,15 +148,14 @@ def _discovery(variables: dict[str, str]) -> list[Finding]:
         )
     else:
         found.append(ok(f"domain {domain}"))
-    reach = variables.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper()
-    if reach == "OFF":
+    if variables.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() == "OFF":
         found.append(
             problem(
                 "ROS_AUTOMATIC_DISCOVERY_RANGE=OFF: no other process is found",
                 "unset it, or set it to LOCALHOST or SUBNET",
             )
         )
-    elif reach == "LOCALHOST" or variables.get("ROS_LOCALHOST_ONLY") == "1":
+    elif ros.local_only:
         found.append(note("discovery is limited to this machine: cameras on others are not seen"))
     if server := variables.get("ROS_DISCOVERY_SERVER"):
         found.append(

@@ -96,7 +96,7 @@ def ask(module: str, question: str) -> Answer:
 def findings(software: Software) -> list[Finding]:
     """What is wrong with Python and the packages."""
     answers, distributions = software.answers, software.distributions
-    found = [_needed(name, answers[name]) for name in _NEEDED]
+    found = [_needed(name, answers[name], software.executable) for name in _NEEDED]
     return [
         ok(f"Python {software.python} ({software.executable})"),
         *found,
@@ -105,7 +105,7 @@ def findings(software: Software) -> list[Finding]:
     ]
 
 
-def _needed(module: str, answer: Answer) -> Finding:
+def _needed(module: str, answer: Answer, python: str) -> Finding:
     names = {"cv2": "OpenCV", "yaml": "PyYAML", "onnxruntime": "ONNX Runtime"}
     name = names.get(module, module)
     if not answer.error:
@@ -120,7 +120,7 @@ def _needed(module: str, answer: Answer) -> Finding:
     text = f"{name} is installed but cannot be imported ({answer.error})"
     if "numpy" in answer.error.lower() or "_ARRAY_API" in answer.error:
         return problem(f"{text}: it was built for another numpy", "pip install 'numpy<2'")
-    return problem(text, f"install {name} anew for {sys.executable}")
+    return problem(text, f"install {name} anew for {python}")
 
 
 def _doubles(distributions: dict[str, str]) -> list[Finding]:

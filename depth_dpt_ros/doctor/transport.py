@@ -101,8 +101,7 @@ def findings(transport: Transport, ros: Ros, image: tuple[int, int] | None) -> l
     what = "" if image is None else f"depth of {image[0]}x{image[1]} ({megabytes(size or 0)})"
     found = []
     if ros.middleware.value in (*FAST_DDS, None):
-        found += _profiles(transport, ros)
-        found += _segment(transport, size, what)
+        found += _without_effect(transport, ros) or _segment(transport, size, what)
         found += _memory(transport.memory)
     elif ros.middleware.value == "rmw_zenoh_cpp":
         found.append(note("rmw_zenoh finds nobody without its router: ros2 run rmw_zenoh_cpp "
@@ -119,7 +118,8 @@ def findings(transport: Transport, ros: Ros, image: tuple[int, int] | None) -> l
     return found
 
 
-def _profiles(transport: Transport, ros: Ros) -> list[Finding]:
+def _without_effect(transport: Transport, ros: Ros) -> list[Finding]:
+    """Settings that do nothing but keep the node from using its own profile."""
     found = [
         problem(
             f"{profile.variable} names {profile.path}, which cannot be used ({profile.error})",
@@ -128,6 +128,14 @@ def _profiles(transport: Transport, ros: Ros) -> list[Finding]:
         for profile in transport.profiles
         if profile.error
     ]
+    if transport.builtin and ros.local_only:
+        found.append(
+            problem(
+                f"{BUILTIN_TRANSPORTS}={transport.builtin} is without effect while discovery is "
+                "limited to this machine, but keeps the node from using its own profile",
+                f"unset {BUILTIN_TRANSPORTS}, or ROS_AUTOMATIC_DISCOVERY_RANGE",
+            )
+        )
     names = [profile.variable for profile in transport.profiles]
     names += [BUILTIN_TRANSPORTS] * bool(transport.builtin)
     read = PROFILE_VARIABLES[1]
@@ -156,8 +164,6 @@ def segment_of(transport: Transport) -> int | None:
 
 
 def _segment(transport: Transport, size: int | None, what: str) -> list[Finding]:
-    if any(profile.error for profile in transport.profiles):
-        return []
     chosen = transport.profiles[0].path if transport.profiles else transport.builtin
     source = f" ({chosen})" if chosen else ""
     segment = segment_of(transport)
@@ -197,7 +203,7 @@ def profile_exports() -> str:
 
 def _sockets(transport: Transport) -> list[Finding]:
     """FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA?sockets_size=16MB fails outright on a small limit."""
-    wanted = re.search(r"sockets_size=(\d+)([A-Z]*)", transport.builtin.upper())
+    wanted = re.search(r"SOCKETS_SIZE=(\d+)([A-Z]*)", transport.builtin.upper())
     limit = transport.receive_buffer
     if wanted is None or limit is None or wanted[2] not in _UNITS:
         return []

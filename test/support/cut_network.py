@@ -16,8 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "UDPv4"
-for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-    os.environ.pop(name, None)  # a caller's would bring shared memory back
+# a caller's would bring shared memory back
+os.environ.pop("FASTDDS_DEFAULT_PROFILES_FILE", None)
+os.environ.pop("FASTRTPS_DEFAULT_PROFILES_FILE", None)
 
 from camera_process import CameraProcess
 from ros_harness import NodeProcess, camera_in, new_domain

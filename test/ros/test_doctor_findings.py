@@ -1,0 +1,460 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From facts to findings: one row for each thing that goes wrong on vehicles."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from depth_dpt_core.artifact import ModelSpec
+from depth_dpt_core.engines.tensorrt.cache import Entry
+from depth_dpt_ros.doctor import cameras, gpu, model, nodes, ros, software, transport
+from depth_dpt_ros.doctor.command import screen
+from depth_dpt_ros.doctor.finding import Finding, megabytes, note, ok, problem
+from depth_dpt_ros.doctor.gpu import Gpu
+from depth_dpt_ros.doctor.graph import Camera, DepthNode, Endpoint, Graph, Heard, Topic
+from depth_dpt_ros.doctor.model import Model, Speed
+from depth_dpt_ros.doctor.ros import Ros
+from depth_dpt_ros.doctor.shared_memory import Process, SharedMemory
+from depth_dpt_ros.doctor.software import CV_BRIDGE, Answer, Software
+from depth_dpt_ros.doctor.transport import Profile, Transport
+
+ABSENT = Answer(error="ModuleNotFoundError: No module named 'x'")
+FAST_DDS = Answer("rmw_fastrtps_cpp")
+GIB = 1 << 30
+
+
+def assert_only(found: list[Finding], level: str, text: str, cure: str = "") -> None:
+    """Exactly one finding is not well, and it is this one."""
+    others = [finding for finding in found if finding.level != "ok"]
+    assert len(others) == (level != "ok"), others
+    for finding in others:
+        assert finding.level == level
+        assert text in finding.text, finding.text
+        assert cure in finding.cure, finding.cure
+        assert finding.cure or level == "note"
+
+
+SOFTWARE = Software(
+    "3.10.12",
+    "/usr/bin/python3",
+    {
+        "numpy": Answer("1.26.4"),
+        "cv2": Answer("4.11.0"),
+        "yaml": Answer("6.0"),
+        "onnxruntime": Answer(["1.20.0", ["CPUExecutionProvider"]]),
+        CV_BRIDGE: Answer(""),
+    },
+    {},
+)
+
+
+@pytest.mark.parametrize(
+    ("answers", "distributions", "level", "text", "cure"),
+    [
+        ({}, {}, "ok", "", ""),
+        ({CV_BRIDGE: ABSENT}, {}, "ok", "", ""),
+        ({"cv2": ABSENT}, {}, "problem", "OpenCV is not installed", "opencv-python-headless<5"),
+        (
+            {"cv2": Answer(error="ImportError: numpy.core.multiarray failed to import")},
+            {}, "problem", "built for another numpy", "numpy<2",
+        ),
+        (
+            {"onnxruntime": Answer(error="ImportError: libcudart.so.12: cannot open")},
+            {}, "problem", "cannot be imported", "/usr/bin/python3",
+        ),
+        (
+            {CV_BRIDGE: Answer(error="AttributeError: _ARRAY_API not found")},
+            {}, "note", "cv_bridge cannot be imported", "numpy<2",
+        ),
+        ({"cv2": Answer("5.0.0")}, {}, "note", "renumbered", "opencv-python-headless<5"),
+        ({}, {"cv-bridge": "1.13.0"}, "note", "16UC1", "uninstall cv-bridge"),
+        (
+            {}, {"onnxruntime": "1.20", "onnxruntime-gpu": "1.20"},
+            "note", "over each other", "pip uninstall onnxruntime onnxruntime-gpu",
+        ),
+        ({}, {"opencv-python": "4", "opencv-contrib-python": "4"}, "note", "over each other", ""),
+    ],
+)  # fmt: skip
+def test_packages(
+    answers: dict[str, Answer], distributions: dict[str, str], level: str, text: str, cure: str
+) -> None:
+    facts = dataclasses.replace(
+        SOFTWARE, answers=SOFTWARE.answers | answers, distributions=distributions
+    )
+    assert_only(software.findings(facts), level, text, cure)
+
+
+def test_a_package_that_ends_its_process_is_told_not_suffered() -> None:
+    assert software.ask("json", "json.__name__") == Answer("json")
+    assert software.ask("no_such_package_here", "''").missing
+    killed = software.ask("os", "os.kill(os.getpid(), 11)")
+    assert killed.error == "ended with status -11"
+    assert not killed.missing
+
+
+ROS = Ros("3.10", {"ROS_DISTRO": "humble"}, FAST_DDS, {"sensor_msgs": ""}, ("3.10",), ())
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "text", "cure"),
+    [
+        ({}, "ok", "", ""),
+        ({"variables": {}}, "ok", "", ""),
+        ({"variables": {"ROS_DISTRO": "foxy"}}, "note", "ROS foxy", ""),
+        (
+            {"middleware": ABSENT, "python": "3.12"},
+            "problem", "this Python is 3.12, the sourced ROS is for 3.10", "python3.10",
+        ),
+        (
+            {"middleware": ABSENT, "sourced_for": (),
+             "installed": ("/opt/ros/jazzy/setup.bash",)},
+            "problem", "no node runs here", "source /opt/ros/jazzy/setup.bash",
+        ),
+        (
+            {"middleware": ABSENT, "sourced_for": ()},
+            "problem", "no node runs here", "depth_dpt_ros[ros]",
+        ),
+        (
+            {"middleware": Answer(error="RMWError: libx.so"), "variables": {
+                "ROS_DISTRO": "jazzy", "RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}},
+            "problem", "RMW_IMPLEMENTATION=rmw_cyclonedds_cpp", "ros-jazzy-rmw-cyclonedds-cpp",
+        ),
+        (
+            {"messages": {"diagnostic_msgs": "ModuleNotFoundError"}},
+            "problem", "diagnostic_msgs cannot", "sudo apt install ros-humble-diagnostic-msgs",
+        ),
+        ({"variables": {"ROS_DOMAIN_ID": "233"}}, "problem", "'233'", "0 to 101"),
+        ({"variables": {"ROS_DOMAIN_ID": "x"}}, "problem", "'x'", ""),
+        ({"variables": {"ROS_DOMAIN_ID": "120"}}, "note", "ports", ""),
+        ({"variables": {"ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF"}}, "problem", "OFF", "unset"),
+        ({"variables": {"ROS_LOCALHOST_ONLY": "1"}}, "note", "this machine", ""),
+        ({"variables": {"ROS_AUTOMATIC_DISCOVERY_RANGE": "localhost"}}, "note", "limited", ""),
+        ({"variables": {"ROS_DISCOVERY_SERVER": "10.0.0.1:11811"}}, "note", "10.0.0.1", ""),
+    ],
+)  # fmt: skip
+def test_ros(change: dict[str, Any], level: str, text: str, cure: str) -> None:
+    assert_only(ros.findings(dataclasses.replace(ROS, **change)), level, text, cure)
+
+
+LARGE, SMALL = (2048, 1024), (160, 120)
+MEMORY = SharedMemory(8 * GIB, 7 * GIB, live=3)
+OURS = Profile("FASTDDS_DEFAULT_PROFILES_FILE", "/x.xml", 64 << 20, own_transports=True)
+OURS_TOO = dataclasses.replace(OURS, variable="FASTRTPS_DEFAULT_PROFILES_FILE")
+WAY = Transport((OURS, OURS_TOO), "", "", MEMORY, 1 << 30, container=False)
+BARE = {"profiles": ()}
+
+
+@pytest.mark.parametrize(
+    ("change", "image", "level", "text", "cure"),
+    [
+        ({}, LARGE, "ok", "", ""),
+        ({}, None, "ok", "", ""),
+        (BARE, SMALL, "ok", "", ""),
+        (BARE, LARGE, "note", "larger than 0.3 MB are lost", "fastdds.xml"),
+        (BARE, None, "note", "larger than 0.3 MB are lost", "fastdds.xml"),
+        (
+            {"profiles": (dataclasses.replace(OURS, segment=4 << 20), OURS_TOO)},
+            LARGE, "problem", "too little for depth of 2048x1024 (8.4 MB)", "16.8 MB",
+        ),
+        (
+            {"profiles": (dataclasses.replace(OURS, segment=0), OURS_TOO)},
+            LARGE, "problem", "no shared memory", "unset",
+        ),
+        ({**BARE, "builtin": "UDPv4"}, LARGE, "problem", "no shared memory", "unset"),
+        ({**BARE, "builtin": "DEFAULT"}, LARGE, "problem", "0.5 MB", "unset"),
+        ({**BARE, "builtin": "LARGE_DATA"}, LARGE, "ok", "", ""),
+        (
+            {**BARE, "builtin": "LARGE_DATA?sockets_size=16MB", "receive_buffer": 9_000_000},
+            LARGE, "problem", "16.0 MB, the kernel gives 9.0 MB", "rmem_max=16000000",
+        ),
+        (
+            {"profiles": (dataclasses.replace(OURS, error="no such file"), OURS_TOO)},
+            None, "problem", "names /x.xml, which cannot be used (no such file)", "the path",
+        ),
+        ({"profiles": (OURS,)}, None, "problem", "mean nothing", "set FASTRTPS"),
+        ({"receive_buffer": 212992}, LARGE, "note", "0.2 MB", "sysctl -w net.core.rmem_max="),
+        ({"container": True}, None, "note", "container", "--ipc=host"),
+        (
+            {"memory": dataclasses.replace(MEMORY, total=64 << 20, free=60 << 20)},
+            None, "problem", "62.9 MB of 67.1 MB free", "--shm-size=1g",
+        ),
+        (
+            {"memory": dataclasses.replace(MEMORY, stale=4, stale_size=3 * 10**8)},
+            None, "note", "4 segments of ended processes hold 300.0 MB", "fastdds shm clean",
+        ),
+        (
+            {"memory": dataclasses.replace(MEMORY, others=(0, 1001))},
+            None, "note", "user 0, 1001", "as one user",
+        ),
+        ({"memory": None}, None, "note", "UDP", ""),
+    ],
+)  # fmt: skip
+def test_transport(
+    change: dict[str, Any], image: tuple[int, int] | None, level: str, text: str, cure: str
+) -> None:
+    found = transport.findings(dataclasses.replace(WAY, **change), ROS, image)
+    if change.get("builtin"):  # which Humble does not know
+        assert [f.level for f in found if "mean nothing" in f.text] == ["problem"]
+        jazzy = dataclasses.replace(ROS, variables={"ROS_DISTRO": "jazzy"})
+        found = transport.findings(dataclasses.replace(WAY, **change), jazzy, image)
+    assert_only(found, level, text, cure)
+
+
+def test_built_in_transports_are_without_effect_on_local_discovery() -> None:
+    local = dataclasses.replace(ROS, variables={"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"})
+    way = dataclasses.replace(WAY, profiles=(), builtin="LARGE_DATA")
+    assert_only(transport.findings(way, local, LARGE), "problem", "without effect", "unset")
+
+
+@pytest.mark.parametrize(
+    ("middleware", "change", "level", "text"),
+    [
+        ("rmw_cyclonedds_cpp", {}, "ok", ""),
+        ("rmw_cyclonedds_cpp", {"receive_buffer": 212992}, "note", "through sockets"),
+        ("rmw_zenoh_cpp", {}, "note", "rmw_zenohd"),
+    ],
+)
+def test_other_middleware(middleware: str, change: dict[str, Any], level: str, text: str) -> None:
+    other = dataclasses.replace(ROS, middleware=Answer(middleware))
+    way = dataclasses.replace(WAY, profiles=(), **change)
+    assert_only(transport.findings(way, other, LARGE), level, text)
+
+
+ORIN = "NVIDIA Jetson AGX Orin (R36 (release))"
+GPU = Gpu(
+    (), ORIN, Answer("10.12.0"), Answer("12.6.0"), Answer("3.12"),
+    Answer(["1.20.0", ["CUDAExecutionProvider", "CPUExecutionProvider"]]), 8, 1.0, "schedutil",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "text", "cure"),
+    [
+        ({}, None, ""),
+        ({"jetson": "", "tensorrt": ABSENT}, "no NVIDIA GPU", ""),
+        ({"tensorrt": ABSENT}, "TensorRT is not installed", "docs/tensorrt.md"),
+        ({"tensorrt": Answer(error="ImportError: libnvinfer.so.10")}, "libnvinfer.so.10", ""),
+        ({"tensorrt": Answer("8.6.1.6")}, "8.6.1.6 is too old", "10.3"),
+        ({"tensorrt": Answer("10.4.0")}, "TensorRT 4742", "newest"),
+        ({"tensorrt": Answer("10.7.0.post1")}, "TensorRT 4328", "newest"),
+        (
+            {"tensorrt": Answer("10.13.3.9"), "jetson": "NVIDIA Jetson AGX Thor"},
+            "TensorRT-Edge-LLM 151", "",
+        ),
+        (
+            {"tensorrt": Answer("10.16.1"), "jetson": "",
+             "devices": ("NVIDIA GeForce RTX 5090, 580.65, 32607 MiB",)},
+            "TensorRT 4837", "",
+        ),
+        ({"tensorrt": Answer("10.16.1"), "jetson": "", "devices": ("RTX 4090",)}, None, ""),
+        ({"pycuda": ABSENT}, "pycuda is missing", "pip install pycuda"),
+        (
+            {"onnxruntime": Answer(["1.20.0", ["CPUExecutionProvider"]])},
+            "no CUDA provider (CPU)", "onnxruntime-gpu",
+        ),
+        ({"load": 9.5}, "load 9.5", ""),
+        ({"governor": "powersave"}, "powersave", "jetson_clocks"),
+    ],
+)  # fmt: skip
+def test_hardware(change: dict[str, Any], text: str | None, cure: str) -> None:
+    found = gpu.findings(dataclasses.replace(GPU, **change))
+    assert_only(found, "ok" if text is None else "note", text or "", cure)
+
+
+def test_tensorrt_10_3_on_orin_has_two_reports() -> None:
+    found = gpu.findings(dataclasses.replace(GPU, tensorrt=Answer("10.3.0")))
+    assert [f.text for f in found if f.level == "note" and "reported wrong" in f.text][1:]
+
+
+PATH = Path("/models/city.onnx")
+FIELDS = {
+    "model": "city.onnx", "precision": "fp16", "input": "uint8 NHWC 1x256x512",
+    "tensorrt": "10.12.0",
+    "gpu": {"name": "Orin", "compute_capability": "8.7", "cuda": "12.6.0", "driver": "12.6"},
+}  # fmt: skip
+ENGINE = Entry(Path("/cache/city-1.engine"), 10**8, FIELDS, checked="passed (2026-01-01)")
+MODEL = Model(
+    "city.onnx", PATH, ModelSpec(512, 256), "", Speed("onnxruntime (CPU)", 50.0), (ENGINE,),
+    tensorrt="10.12.0",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "rates", "level", "text", "cure"),
+    [
+        ({}, [10.0], "ok", "", ""),
+        ({}, [30.0], "note", "at most 20.0 Hz; the cameras give 30.0 Hz", "docs/tensorrt.md"),
+        ({}, [15.0, 15.0], "note", "the cameras give 30.0 Hz", ""),
+        (
+            {"path": None, "spec": None, "speed": None, "error": "x: no such model file",
+             "engines": ()},
+            [], "problem", "city.onnx cannot be used: x: no such", "builtin",
+        ),
+        ({"engines": ()}, [], "note", "the first start builds one", "depth-dpt engine build"),
+        ({"engines": (), "tensorrt": None}, [], "ok", "", ""),
+        ({"cache_error": "others can enter"}, [], "note", "others can enter", "yours alone"),
+    ],
+)  # fmt: skip
+def test_model(
+    change: dict[str, Any], rates: list[float], level: str, text: str, cure: str
+) -> None:
+    assert_only(model.findings(dataclasses.replace(MODEL, **change), rates), level, text, cure)
+
+
+def test_engines_are_told_with_their_last_check() -> None:
+    (engine,) = [f for f in model.findings(MODEL, []) if "city-1.engine" in f.text]
+    assert engine.text.endswith("passed (2026-01-01)")
+    refused = dataclasses.replace(ENGINE, refused="refused, scale drift 0.3")
+    others = {"fields": {**FIELDS, "tensorrt": "10.3.0"}}
+    found = model.findings(
+        dataclasses.replace(MODEL, engines=(refused, dataclasses.replace(ENGINE, **others))), []
+    )
+    notes = [f.text for f in found if f.level == "note"]
+    assert [words in text for words, text in zip(
+        ("scale drift 0.3", "another TensorRT than 10.12.0", "the first start builds"),
+        notes, strict=True,
+    )] == [True] * 3  # fmt: skip
+
+
+def driver(**changes: Any) -> Endpoint:
+    process = Process(42, "camera_driver", 70_000_000)
+    return Endpoint("/driver", reliable=True, same_host=True, process=process, **changes)
+
+
+ROOMY = driver()
+TIGHT = dataclasses.replace(ROOMY, process=Process(42, "camera_driver", 549_408))
+ELSEWHERE = dataclasses.replace(ROOMY, same_host=False, process=None)
+UNSEEN = dataclasses.replace(ROOMY, process=None)
+IMAGE = Topic("/front/image_rect", ("sensor_msgs/msg/Image",), (ROOMY,))
+INFO = Topic("/front/camera_info", ("sensor_msgs/msg/CameraInfo",), (ROOMY,))
+HEARD = Heard(
+    3.0, 90, 30.0, 2048, 1024, "rgb8", 6_291_456, frame_id="front", infos=90,
+    info_size=(2048, 1024), focal_length=1800.0, age=0.01,
+)  # fmt: skip
+SILENT = Heard(3.0)
+
+
+@pytest.mark.parametrize(
+    ("heard", "image", "info", "level", "text", "cure"),
+    [
+        ({}, {}, {}, "ok", "", ""),
+        ({"unpaired": 60}, {}, {}, "problem", "40% of the images do not arrive", "transport"),
+        (
+            {"unpaired": 810, "images": 90}, {"publishers": (TIGHT,)}, {}, "problem",
+            "segments of 0.5 MB for images of 6.3 MB, and 90% of them are lost",
+            "before starting process 42 again: export FASTDDS",
+        ),
+        ({"refusal": "encoding 'x'"}, {}, {}, "problem", "encoding 'x'", "rgb8"),
+        ({"unstamped": True}, {}, {}, "problem", "stamps are zero", "stamp its images"),
+        ({"age": 3600.0}, {}, {}, "note", "3600.0 s behind", "--clock"),
+        ({"age": -5.0}, {}, {}, "note", "5.0 s ahead of", "chrony"),
+        ({"backwards": 2}, {}, {}, "note", "went backwards", ""),
+        ({"frame_id": ""}, {}, {}, "note", "frame_id is empty", ""),
+        ({"infos": 0}, {}, {"publishers": ()}, "problem", "nobody publishes the CameraInfo",
+         "focal_length"),
+        ({"infos": 0}, {}, {}, "problem", "camera_info: published, and nothing", "calibration"),
+        ({"focal_length": 0.0}, {}, {}, "problem", "holds no focal length", "calibrate"),
+        ({"info_size": (1024, 512)}, {}, {}, "problem", "for 1024x512 pixels", "camera_info:="),
+        ({"distorted": True}, {}, {}, "ok", "", ""),
+        ({"distorted": True}, {"name": "/front/image_raw"}, {}, "note", "distorts", "rectif"),
+        (
+            {}, {"subscriptions": (Endpoint("/rviz", reliable=True),),
+                 "publishers": (dataclasses.replace(ROOMY, reliable=False),)}, {},
+            "problem", "/rviz wants reliable messages, which /driver does not offer", "/rviz",
+        ),
+        (
+            {}, {"subscriptions": (Endpoint("/log", reliable=True, transient_local=True),)}, {},
+            "problem", "wants transient local", "QoS",
+        ),
+        ({}, {"subscriptions": (Endpoint("/rviz", reliable=False),)}, {}, "ok", "", ""),
+    ],
+)  # fmt: skip
+def test_cameras(
+    heard: dict[str, Any], image: dict[str, Any], info: dict[str, Any],
+    level: str, text: str, cure: str,
+) -> None:  # fmt: skip
+    camera = Camera(
+        dataclasses.replace(IMAGE, **image), dataclasses.replace(INFO, **info),
+        dataclasses.replace(HEARD, **heard),
+    )  # fmt: skip
+    assert_only(cameras.findings(Graph((camera,)), None), level, text, cure)
+
+
+@pytest.mark.parametrize(
+    ("publisher", "heard", "text", "cure"),
+    [
+        (ROOMY, HEARD, "nothing came in 3 s", "whether /driver gets images"),
+        (TIGHT, HEARD, "segments of 0.5 MB", "before starting process 42"),
+        (UNSEEN, HEARD, "another user's or in another container", "--ipc=host"),
+        (ELSEWHERE, HEARD, "another machine", "multicast"),
+    ],
+)
+def test_a_camera_that_is_published_and_silent(
+    publisher: Endpoint, heard: Heard, text: str, cure: str
+) -> None:
+    image = dataclasses.replace(IMAGE, publishers=(publisher,))
+    camera = Camera(image, INFO, dataclasses.replace(heard, images=0, width=0, height=0))
+    assert_only(cameras.findings(Graph((camera,)), None), "problem", text, cure)
+
+
+def test_topics_that_nobody_publishes() -> None:
+    assert_only(cameras.findings(Graph(), None), "problem", "no camera is seen", "ROS_DOMAIN_ID")
+    graph = Graph(images=("/front/image_raw", "/left/image_raw"))
+    found = cameras.findings(graph, "/image")
+    assert_only(
+        found, "problem", "images are on /front/image_raw, /left", "image:=/front/image_raw"
+    )
+
+
+NODE = DepthNode("/depth_node", "active", inputs=("/front/image_raw",))
+GRAPH = Graph(images=("/front/image_raw",))
+
+
+@pytest.mark.parametrize(
+    ("change", "graph", "level", "text", "cure"),
+    [
+        ({}, {}, "ok", "", ""),
+        ({"state": ""}, {}, "problem", "does not answer", "anew"),
+        ({"state": "inactive"}, {}, "problem", "is inactive", "set /depth_node activate"),
+        ({"state": "unconfigured", "inputs": ()}, {}, "problem", "unconfigured", "configure"),
+        ({"inputs": ("/image",)}, {}, "problem", "nobody publishes images on /image",
+         "image:=/front/image_raw"),
+        ({}, {"images": ("/front/image_raw/compressed",)}, "problem",
+         "only /front/image_raw/compressed", "image_transport:=compressed"),
+        ({"compressed": True, "inputs": ("/front/image_raw/compressed",)}, {}, "problem",
+         "only /front/image_raw is", "image_transport:=raw"),
+        ({"namesakes": 1}, {}, "note", "2 nodes are called /depth_node", "name:="),
+        ({"use_sim_time": True}, {}, "note", "nobody publishes /clock", "--clock"),
+        ({"use_sim_time": True}, {"clock": True}, "ok", "", ""),
+        ({"outputs": (Topic("/depth/image"),)}, {}, "note", "nobody subscribes to /depth/image",
+         ""),
+        ({"statuses": ((2, "depth_node: depth", "the GPU is lost"),)}, {}, "problem",
+         "the GPU is lost", "log"),
+        ({"statuses": ((1, "depth_node: depth", "no CameraInfo"),)}, {}, "note", "no CameraInfo",
+         ""),
+        ({"statuses": ((0, "depth_node: depth", "active"),)}, {}, "ok", "", ""),
+    ],
+)  # fmt: skip
+def test_depth_nodes(
+    change: dict[str, Any], graph: dict[str, Any], level: str, text: str, cure: str
+) -> None:
+    seen = dataclasses.replace(GRAPH, nodes=(dataclasses.replace(NODE, **change),), **graph)
+    assert_only(nodes.findings(seen), level, text, cure)
+
+
+def test_the_screen_has_problems_with_their_cures_and_fits() -> None:
+    report = {
+        "Packages": [ok("Python 3.11"), ok("numpy 2")],
+        "Cameras": [problem("long " * 40, "do this"), note("well")],
+    }
+    lines = screen(report, 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "  ok      Python 3.11; numpy 2" in lines
+    assert "          -> do this" in lines
+    assert lines[-1] == "1 problem, 1 note"
+    assert megabytes(6_291_456) == "6.3 MB"
+    assert megabytes(6144) == "6 kB"
