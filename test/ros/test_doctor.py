@@ -161,15 +161,15 @@ def test_a_node_on_the_wrong_topic_and_one_that_is_inactive(
     model = tmp_path / "city.onnx"
     with (
         CameraProcess(domain),
-        NodeProcess(domain, tmp_path / "log", model=model),
+        NodeProcess(domain, tmp_path / "log", "-r", "image:=/wrong", model=model),
         NodeProcess(domain, tmp_path / "log2", "-r", "__node:=rear_depth", "-r",
                     f"image:={IMAGE}", model=model, autostart=False),
         camera_in(domain) as listener,
     ):  # fmt: skip
         listener.wait_for(lambda: len({m.status[0].name for m in listener.diagnostics}) == 2, 60)
         found = doctor(ROS_DOMAIN_ID=str(domain))
-    astray, inactive = sorted(found.about("Depth nodes", "problem"), key=lambda f: f["text"])
-    assert astray["text"].startswith(f"nobody publishes images on /image; images are on {IMAGE}")
+    inactive, astray = sorted(found.about("Depth nodes", "problem"), key=lambda f: f["text"])
+    assert astray["text"].startswith(f"nobody publishes images on /wrong; images are on {IMAGE}")
     assert astray["cure"] == f"name the right topic: image:={IMAGE}"
     assert "/rear_depth: is unconfigured" in inactive["text"]
     assert inactive["cure"] == "ros2 lifecycle set /rear_depth configure"
