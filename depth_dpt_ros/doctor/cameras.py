@@ -17,7 +17,12 @@ _RELIABLE = {True: "reliable", False: "best effort"}
 def findings(graph: Graph, asked: str | None) -> list[Finding]:
     """What is wrong between the cameras and a node."""
     if graph.error:
-        return [problem(f"nothing can be seen: {graph.error}", "see the findings on ROS above")]
+        return [
+            problem(
+                f"nothing can be seen: {graph.error}",
+                "see the findings on ROS and transport above",
+            )
+        ]
     if asked is not None and asked not in graph.images:
         return [absent(asked, graph.images)]
     if not graph.cameras:
@@ -30,18 +35,17 @@ def findings(graph: Graph, asked: str | None) -> list[Finding]:
     return [finding for camera in graph.cameras for finding in _camera(camera)]
 
 
-def absent(asked: str, images: tuple[str, ...]) -> Finding:
-    """A topic without publishers, and those that have some."""
-    if not images:
-        seen = "no images are published at all"
-    else:
-        more = f" and {len(images) - _MANY} more" * (len(images) > _MANY)
-        seen = f"images are on {', '.join(images[:_MANY])}{more}"
+def absent(asked: str, images: tuple[str, ...], taken: tuple[str, ...] = ()) -> Finding:
+    """A topic without publishers, the topics that have some, and those of them in use."""
+    more = f" and {len(images) - _MANY} more" * (len(images) > _MANY)
+    seen = f"images are on {', '.join(images[:_MANY])}{more}"
+    free = [image for image in images if image not in taken]
     return problem(
-        f"nobody publishes images on {asked}; {seen}",
-        f"name the right topic: image:={images[0]}" if images else
-        "start the camera driver with the same ROS_DOMAIN_ID",
-    )  # fmt: skip
+        f"nobody publishes images on {asked}; {seen if images else 'nor anywhere else'}",
+        f"name the right topic: image:={free[0]}"
+        if free
+        else "start the camera driver with the same ROS_DOMAIN_ID",
+    )
 
 
 def _camera(camera: Camera) -> list[Finding]:
@@ -228,7 +232,7 @@ def _info(camera: Camera) -> list[Finding]:
             note(
                 f"{info.name}: the lens distorts, and {camera.image.name} does not say that it "
                 "is rectified",
-                "give the node the rectified topic, or have it rectify",
+                "give the node the rectified topic, or set its parameter rectify",
             )
         )
     return found

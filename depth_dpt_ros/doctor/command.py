@@ -105,7 +105,10 @@ def examine(
         "ROS": ros.findings(ros_facts),
         "Transport": transport.findings(way, ros_facts, size),
         "Hardware": gpu.findings(chips),
-        "Model": models.findings(network, [camera.heard.rate for camera in graph.cameras]),
+        # images may be lost on the way, CameraInfo are not
+        "Model": models.findings(
+            network, [max(c.heard.rate, c.heard.infos / c.heard.seconds) for c in graph.cameras]
+        ),
         "Cameras": [note("not looked at: no node can run here, see ROS")],
     }
     if ros_facts.usable:

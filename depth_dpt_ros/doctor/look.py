@@ -39,24 +39,15 @@ def gather(seconds: float, image: str | None) -> Graph:
     context = Context()
     try:
         rclpy.init(context=context)
-    except Exception as error:  # noqa: BLE001 - rcl's own kinds, which differ between versions
-        return Graph(error=" ".join(str(error).split()))
-    try:
         node = rclpy.create_node(f"depth_dpt_doctor_{os.getpid()}", context=context)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
-        watcher = Watcher(node, executor)
-        statuses: dict[str, Any] = {}
-        node.create_subscription(
-            DiagnosticArray,
-            "/diagnostics",
-            lambda array: statuses.update((status.name, status) for status in array.status),
-            10,
-        )
-        _discover(watcher)
-        return _graph(watcher, statuses, seconds, image)
+        return _graph(Watcher(node, executor), seconds, image)
+    except RuntimeError as error:  # of rcl and the middleware
+        return Graph(error=" ".join(str(error).split()))
     finally:
-        rclpy.shutdown(context=context)
+        if context.ok():
+            rclpy.shutdown(context=context)
 
 
 def _discover(watcher: Watcher) -> None:
@@ -75,7 +66,15 @@ def _discover(watcher: Watcher) -> None:
             known, since = seen, time.monotonic()
 
 
-def _graph(watcher: Watcher, statuses: dict[str, Any], seconds: float, image: str | None) -> Graph:
+def _graph(watcher: Watcher, seconds: float, image: str | None) -> Graph:
+    statuses: dict[str, Any] = {}
+    watcher.node.create_subscription(
+        DiagnosticArray,
+        "/diagnostics",
+        lambda array: statuses.update((status.name, status) for status in array.status),
+        10,
+    )
+    _discover(watcher)
     nodes = _depth_nodes(watcher)
     answers = {output.name for node in nodes for output in node.outputs}
     images = [name for name in _images(watcher) if name not in answers]

@@ -52,8 +52,13 @@ def _node(node: DepthNode, graph: Graph) -> list[Finding]:
     for output in node.outputs:
         found += of_qos(output)
     if node.outputs and not any(output.subscriptions for output in node.outputs):
-        names = ", ".join(output.name for output in node.outputs)
-        found.append(note(f"{node.name}: nobody subscribes to {names}, so nothing is computed"))
+        first = node.outputs[0].name
+        found.append(
+            note(
+                f"{node.name}: nobody subscribes to {first} or another of its topics, so nothing "
+                "is computed"
+            )
+        )
     if node.use_sim_time and not graph.clock:
         found.append(
             note(
@@ -79,4 +84,4 @@ def _input(node: DepthNode, topic: str, graph: Graph) -> Finding:
             f"{node.name} waits for {topic}, and only {topic}/compressed is published",
             "start it with image_transport:=compressed",
         )
-    return absent(topic, graph.images)
+    return absent(topic, graph.images, node.inputs)
