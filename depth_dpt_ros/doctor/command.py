@@ -90,8 +90,11 @@ def examine(
     environment = dict(os.environ)  # before anything of ours is added
     packages = software.gather()
     ros_facts = ros.gather(packages, environment)
-    graph = Graph(error="no rclpy")
-    if ros_facts.usable:
+    about_ros = ros.findings(ros_facts)
+    # with some settings the middleware would end this process
+    usable = not any(finding.level == "problem" for finding in about_ros)
+    graph = Graph(error="not looked at")
+    if usable:
         from depth_dpt_ros.doctor import look
 
         graph = look.gather(seconds, _resolved(image))
@@ -102,7 +105,7 @@ def examine(
     network = models.gather(model, packages, size)
     report: Report = {
         "Packages": software.findings(packages),
-        "ROS": ros.findings(ros_facts),
+        "ROS": about_ros,
         "Transport": transport.findings(way, ros_facts, size),
         "Hardware": gpu.findings(chips),
         # images may be lost on the way, CameraInfo are not
@@ -111,7 +114,7 @@ def examine(
         ),
         "Cameras": [note("not looked at: no node can run here, see ROS")],
     }
-    if ros_facts.usable:
+    if usable:
         report["Cameras"] = cameras.findings(graph, _resolved(image))
         report["Depth nodes"] = nodes.findings(graph)
     facts = {

@@ -48,11 +48,6 @@ class Ros:
     installed: tuple[str, ...]
 
     @property
-    def usable(self) -> bool:
-        """Whether a node can be started."""
-        return not self.middleware.error and not any(self.messages.values())
-
-    @property
     def local_only(self) -> bool:
         """Whether discovery is limited to this machine."""
         reach = self.variables.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper()
