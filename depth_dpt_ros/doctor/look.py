@@ -51,11 +51,13 @@ def gather(seconds: float, image: str | None) -> Graph:
 
 
 def _discover(watcher: Watcher) -> None:
-    """Wait until no more nodes, topics and services turn up."""
+    """Wait until no more nodes, topics and services turn up, and for some image at all."""
     node, end = watcher.node, time.monotonic() + _DISCOVERY
     known: tuple[Any, ...] = ()
     since = time.monotonic()
-    while time.monotonic() < min(end, since + _STEADY):
+    while (now := time.monotonic()) < end:
+        if now > since + _STEADY and _images(watcher):
+            break
         watcher.spin(0.2)
         seen = (
             sorted(node.get_node_names_and_namespaces()),

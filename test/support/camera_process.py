@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class CameraProcess:
-    """Starts this file; options are those of `main`, flags are True."""
+    """Starts this file and waits for its first image; options are those of `main`."""
 
     def __init__(
         self, domain: int, environment: dict[str, str] | None = None, **options: object
@@ -35,7 +34,10 @@ class CameraProcess:
                 "PYTHONPATH": os.pathsep.join(filter(None, paths)),
                 "ROS_DOMAIN_ID": str(domain),
             },
+            stdout=subprocess.PIPE,
         )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"publishing\n"
 
     def __enter__(self) -> CameraProcess:
         return self
@@ -49,12 +51,7 @@ class CameraProcess:
     def kill(self) -> None:
         """As a crash: no chance to say goodbye."""
         self.process.kill()
-        self.process.wait()
-
-    def end(self) -> None:
-        """In good order."""
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(20)
+        self.process.communicate()
 
 
 def main() -> None:
@@ -117,6 +114,8 @@ def main() -> None:
             if asked.broken:
                 message.step //= 2
             images.publish(message)
+        if count == 0:
+            print("publishing", flush=True)
         upcoming += 1 / asked.rate
         time.sleep(max(0.0, upcoming - time.monotonic()))
 
