@@ -14,7 +14,7 @@ export BAG IMAGE
 PROCESSES ?= $(shell nproc)
 PIP_QUIET := -q --disable-pip-version-check
 
-.PHONY: demo test test-fast lint bench builtin compare ablation results clean
+.PHONY: demo test test-fast lint bench soak builtin compare ablation results clean
 
 demo: $(DEMO)/ready  ## run the node on a bundled drive, or BAG=path [IMAGE=topic]
 	@$(CLEAN) $(DEMO)/bin/depth-dpt demo $${BAG:+--bag "$$BAG"} $${IMAGE:+--image "$$IMAGE"}
@@ -33,6 +33,9 @@ lint: $(DEV)/ready  ## check style and types
 bench: $(DEV)/ready  ## measure speed against named baselines; of one thing: WHAT=preprocess
 	@for what in $${WHAT:-preprocess synth latency bag-eval node}; do \
 		$(CLEAN) $(DEV)/bin/depth-dpt bench $$what $(ARGS) || exit; done
+
+soak: $(DEV)/ready  ## faults in turn, memory watched, for MINUTES=10; of one fault: ARGS='--only silence'
+	$(CLEAN) $(DEV)/bin/python test/soak.py --minutes $${MINUTES:-10} $(ARGS)
 
 builtin: $(DEV)/ready  ## make the built-in model again, resuming where it stopped
 	$(CLEAN) $(DEV)/bin/depth-dpt synth --out training/data/synth --seed 1 --scenes 3000

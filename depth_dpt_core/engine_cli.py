@@ -72,12 +72,12 @@ def _list(arguments: argparse.Namespace) -> None:  # noqa: ARG001 - a Command
     if not entries:
         print(f"{cache.folder}: no engines; depth-dpt engine build makes one")
     for entry in entries:
-        print(f"{entry.path} ({entry.size / 1e6:.1f} MB): {_facts(entry.fields)}")
-        if entry.refused:
-            print(f"  {entry.refused}")
+        print(f"{entry.path} ({entry.size / 1e6:.1f} MB): {describe(entry.fields)}")
+        print(f"  {entry.refused or entry.checked or 'not proven yet'}")
 
 
-def _facts(fields: dict[str, Any]) -> str:
+def describe(fields: dict[str, Any]) -> str:
+    """What an engine in the cache is bound to, for people."""
     gpu = fields["gpu"]
     return (
         f"{fields['model']}, {fields['precision']}, {fields['input']}, TensorRT "

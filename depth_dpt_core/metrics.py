@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -91,6 +90,8 @@ def resize_depth(prediction: NDArray[np.floating], shape: tuple[int, ...]) -> ND
     answer = np.where(np.isfinite(prediction), prediction, np.nan).astype(np.float64)
     if answer.shape == shape:
         return answer
+    import cv2  # here, so that commands that need none start without it
+
     size, holes = shape[::-1], np.isnan(answer)
     drawn = cv2.resize(holes.astype(np.float64), size, interpolation=cv2.INTER_LINEAR)
     filled = cv2.resize(np.where(holes, 0, answer), size, interpolation=cv2.INTER_LINEAR)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from depth_dpt_core.cli import add_core_commands, add_model_argument, run
+from depth_dpt_ros.doctor.command import add_doctor
 from depth_dpt_ros.replay.bag_eval_cli import add_bag_eval, add_replay
 
 BENCHES = ("bag-eval", "node")
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_bag_commands(commands)
     add_bag_eval(commands)
     add_replay(commands)
+    add_doctor(commands)
     return run(parser, argv)
 
 

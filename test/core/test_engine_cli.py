@@ -29,6 +29,9 @@ def test_build_check_and_list_on_the_command_line(gpu, pair, capsys, tmp_path):
     assert gpu.trt.counts["build"] == 1
     assert command("build", "--model", pair.path) == 0
     assert gpu.trt.counts["build"] == 2
+    capsys.readouterr()
+    assert command("list") == 0
+    assert "  passed, tensorrt 10.3.0 (fp16" in capsys.readouterr().out
     gpu.trt.faults["scale"] = 1.1
     capsys.readouterr()
     assert command("check", "--model", pair.path, "--json", outcome) == 1

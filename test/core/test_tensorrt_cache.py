@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -184,6 +185,20 @@ def test_a_refused_engine_is_aside_with_its_report(cache):
     cache.forgive(KEY)
     assert cache.refusal(KEY) is None
     assert cache.entries() == []
+
+
+def test_the_last_check_is_told_until_the_engine_is_another(cache):
+    cache.write(KEY, CONTENT)
+    assert [entry.checked for entry in cache.entries()] == [""]
+    cache.note_check(KEY, "passed, 8 frames")
+    (entry,) = cache.entries()
+    assert re.fullmatch(r"passed, 8 frames \(20\d\d-\d\d-\d\d \d\d:\d\d UTC\)", entry.checked)
+    time.sleep(0.02)
+    cache.write(KEY, b"built again")
+    assert [entry.checked for entry in cache.entries()] == [""]
+    cache.note_check(KEY, "passed, 8 frames")
+    cache.refuse(KEY, {"verdict": "refused"})
+    assert [(entry.refused, entry.checked) for entry in cache.entries()] == [("refused", "")]
 
 
 def test_entries_leave_out_what_is_not_sealed(cache):

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,6 +64,7 @@ class HubServer(ThreadingHTTPServer):
         requests: "METHOD /path" of everything asked.
         intercept: called with "METHOD /path" before the answer; may return an HTTP status and an
             error message to refuse with, or raise ConnectionError to hang up.
+        slow: while set, downloads stop halfway; `stuck` is set once one did.
     """
 
     daemon_threads = True
@@ -73,6 +75,7 @@ class HubServer(ThreadingHTTPServer):
         self.repositories: dict[str, Repository] = {}
         self.objects: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.slow, self.stuck = threading.Event(), threading.Event()
         self.intercept: Callable[[str], tuple[int, str] | None] = lambda request: None
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,))
 
@@ -235,6 +238,15 @@ class _Answer(BaseHTTPRequestHandler):
             "Accept-Ranges": "bytes",
         })  # fmt: skip
 
+    def send_half(self, body):
+        """And nothing more until the client has gone or the server is not slow any more."""
+        self.wfile.write(body[: len(body) // 2])
+        self.wfile.flush()
+        self.server.stuck.set()
+        while self.server.slow.is_set():
+            time.sleep(0.05)
+        raise ConnectionError
+
     def check_token(self):
         if self.headers.get("Authorization") != f"Bearer {self.server.token}":
             raise _RefusalError(401, "Invalid credentials in Authorization header")
@@ -268,6 +280,8 @@ class _Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
+            if self.server.slow.is_set() and "X-Repo-Commit" in headers:
+                self.send_half(body)
             self.wfile.write(body)
 
     def log_message(self, *_):

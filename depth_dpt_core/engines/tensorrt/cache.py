@@ -19,6 +19,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,12 +61,18 @@ class CacheKey:
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of the cache as `depth-dpt engine list` shows it; `refused` says why it is aside."""
+    """A file of the cache as `depth-dpt engine list` shows it.
+
+    Attributes:
+        refused: why it is aside; empty for a usable one.
+        checked: how and when a usable one was last proven; empty if it never was.
+    """
 
     path: Path
     size: int
     fields: dict[str, Any]
     refused: str = ""
+    checked: str = ""
 
 
 class EngineCache:
@@ -113,7 +120,8 @@ class EngineCache:
                         raise BuildCancelledError(str(error)) from error
                 except OSError as error:
                     raise EngineError(f"{path}: cannot be locked ({error})") from error
-            remove_abandoned(_sidecar(path))
+            for about in (_sidecar(path), _checked(path)):
+                remove_abandoned(about)
             yield
 
     def read(self, key: CacheKey) -> bytes | None:
@@ -147,12 +155,19 @@ class EngineCache:
         except OSError as error:
             raise EngineError(f"{path}: cannot be written ({error})") from error
 
+    def note_check(self, key: CacheKey, verdict: str) -> None:
+        """Write down that a file was proven now, for people; an unwritable disk is no matter."""
+        text = f"{verdict} ({datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC)"
+        with contextlib.suppress(OSError):
+            write_atomically(_checked(self.path(key)), text.encode(), private=True)
+
     def refuse(self, key: CacheKey, report: dict[str, Any]) -> Path:
         """Move a file out of use, with the report that says why; returns where it is then."""
         path, aside = self.path(key), self._aside / key.file_name
         content = json.dumps({"fields": key.fields, "report": report}, indent=1)
         try:
-            _sidecar(path).unlink(missing_ok=True)
+            for about in (_sidecar(path), _checked(path)):
+                about.unlink(missing_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 path.replace(aside)
             write_atomically(_sidecar(aside), content.encode(), private=True)
@@ -183,7 +198,7 @@ class EngineCache:
         for path in sorted(self.folder.glob("*.engine")):
             with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
                 fields = json.loads(_read_own(_sidecar(path)))["fields"]
-                found.append(Entry(path, path.stat().st_size, fields))
+                found.append(Entry(path, path.stat().st_size, fields, checked=_verdict(path)))
         for path in sorted(self._aside.glob("*.engine")):
             with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
                 content = json.loads(_read_own(_sidecar(path)))
@@ -194,6 +209,17 @@ class EngineCache:
 
 def _sidecar(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
+
+
+def _checked(path: Path) -> Path:
+    return path.with_name(f"{path.name}.checked")
+
+
+def _verdict(path: Path) -> str:
+    about = _checked(path)
+    if not about.exists() or about.stat().st_mtime < path.stat().st_mtime:
+        return ""  # of an engine that was there before
+    return _read_own(about).decode(errors="replace")
 
 
 def _seal(key: CacheKey, content: bytes) -> dict[str, Any]:

@@ -114,6 +114,7 @@ class _Provider:
             if not report.passed:
                 aside = self._cache.refuse(self._key, report.to_dict())
                 raise EngineError(f"{report.verdict} (kept aside as {aside})")
+            self._cache.note_check(self._key, report.verdict)
             _log.info("%s", report.verdict)
             return engine, report
 
