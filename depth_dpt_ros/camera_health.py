@@ -15,6 +15,7 @@ import numpy as np
 
 from depth_dpt_ros.diagnostics import ERROR, WARN, Report
 
+_PERCENTS = (50, 95, 99)
 _WINDOW = 300  # frames that times are told of
 _ARRIVALS = 1000  # remembered; more than _RATE_SECONDS of any camera
 _RATE_SECONDS = 5.0
@@ -152,4 +153,5 @@ def _percentiles(name: str, seconds: Iterable[float]) -> dict[str, str]:
     found = np.fromiter(seconds, float) * 1e3
     if not found.size:
         return {}
-    return {f"{name} p{p} (ms)": f"{np.percentile(found, p):.1f}" for p in (50, 95, 99)}
+    values = np.percentile(found, _PERCENTS)
+    return {f"{name} p{p} (ms)": f"{v:.1f}" for p, v in zip(_PERCENTS, values, strict=True)}

@@ -28,8 +28,8 @@ from depth_dpt_ros.rectification import Rectifier
 _FAR_FROM_TRAINING = 2.0
 
 
-class StageTimes:
-    """What each stage of a frame took, seconds."""
+class Stopwatch:
+    """Measures what each stage of a frame takes."""
 
     def __init__(self, begun: float) -> None:
         """Begin at a monotonic time."""
@@ -43,7 +43,7 @@ class StageTimes:
         self._last = now
 
     def all(self) -> dict[str, float]:
-        """Each stage, after the whole as `latency`."""
+        """Seconds of each stage, after the whole as `latency`."""
         return {"latency": self._last - self._begun, **self._laps}
 
 
@@ -73,7 +73,7 @@ class Frame:
     heard: Heard
     view: View
     tensor: Any
-    times: StageTimes
+    times: Stopwatch
 
     def finish(self, answer: NDArray[np.float32], now: Callable[[], int]) -> None:
         """Publish what the network's answer [H,W] says; `now` is the time of stamps, ns."""
@@ -151,7 +151,7 @@ def begin(
         ImageCodecError: the image cannot be read.
         CameraInfoError: the CameraInfo is not the image's, or cannot be rectified by.
     """
-    times = StageTimes(received.at)
+    times = Stopwatch(received.at)
     times.lap("wait")
     heard = camera.outputs.heard(relative=estimator.relative)
     if not any(heard):

@@ -109,6 +109,16 @@ def test_a_broken_principal_point_is_named() -> None:
         intrinsics_of(message, 640, 320)
 
 
+def test_the_camera_of_a_rectified_image_is_p() -> None:
+    message = info(focal=400.0)
+    message.p[:7] = [500.0, 0.0, 300.0, 0.0, 0.0, 510.0, 150.0]
+    camera = intrinsics_of(message, 640, 320)
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (500.0, 510.0, 300.0, 150.0)
+    message.p = [0.0] * 12
+    camera = intrinsics_of(message, 640, 320)
+    assert (camera.fx, camera.cx) == (400.0, 319.5)
+
+
 def test_region_and_binning_end_in_the_published_camera() -> None:
     """A 400x200 region at (100, 50), binned by two: 200x100 pixels, half the focal length."""
     message = info(binning_x=2, binning_y=2)

@@ -106,12 +106,14 @@ def test_a_camera_that_changes_its_resolution(
     with NodeProcess(domain, tmp_path / "log", model=model):
         camera.listen("depth", "info")
         camera.wait_until_subscribed()
+        camera.wait_for(lambda: camera.send(FRAME, 20.0) and camera.depth and camera.info)
         # the focal length grows with the image: the same camera, and the same metres
         for picture, focal in ((FRAME, 20.0), (large, 40.0), (FRAME, 20.0)):
             depth = camera.answer(picture, focal)
             assert (depth.height, depth.width) == picture.shape[:2]
             if picture is FRAME:
                 np.testing.assert_allclose(depth_of(depth), metres(FRAME), rtol=1e-5)
+            camera.wait_for(lambda sent=depth: camera.info[-1].header == sent.header)
             assert camera.info[-1].width == depth.width
         # the CameraInfo of the new size comes with the second image of it
         late = camera.header()
