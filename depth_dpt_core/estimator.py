@@ -178,18 +178,16 @@ class DepthEstimator:
         small = np.asarray(to_depth(answer, self.spec.output) * scale, np.float32)
         low = np.float32(self.spec.min_depth) * scale
         high = min(np.float32(self.spec.max_depth) * scale, np.float32(max_depth))
+        content = geometry.crop(small)
         if not at_network_size:
-            depth = geometry.to_image(small, out)
+            depth = geometry.enlarge(content, out)
         elif out is None:
-            depth = geometry.crop(small)
+            depth = content.copy()
         else:
             depth = out
-            depth[:] = geometry.crop(small)
-        # interpolated depth lies between the extremes, unless NaN is among them
-        if not small.min() >= low:
-            _forget(depth, np.less, low)
-        if not small.max() <= high:
-            _forget(depth, np.greater, high)
+            depth[:] = content
+        _forget(depth, content, np.less, low)
+        _forget(depth, content, np.greater, high)
         return depth
 
     def nearness(
@@ -228,10 +226,17 @@ class DepthEstimator:
         return focal_correction(intrinsics.fx * r, intrinsics.fy * r, fx, fy, stretched=False)
 
 
-def _forget(depth: NDArray[np.float32], is_beyond: np.ufunc, end: np.float32) -> None:
-    """Make what is beyond an end of the range NaN, in place."""
-    rows = max(1, _STRIPE // depth.shape[1])
-    unknown = np.full((min(rows, len(depth)), depth.shape[1]), np.nan, np.float32)
-    for top in range(0, len(depth), rows):
-        part = depth[top : top + rows]
+def _forget(
+    depth: NDArray[np.float32], content: NDArray[np.float32], is_beyond: np.ufunc, end: np.float32
+) -> None:
+    """Make what is beyond an end of the range NaN in depth [H,W], to which content was resized."""
+    rows = np.flatnonzero(is_beyond(content, end).any(axis=1))
+    if not rows.size:
+        return  # depth lies between that of the content about it
+    growth = len(depth) / len(content)
+    first, last = max(0, int((rows[0] - 1) * growth)), math.ceil((rows[-1] + 2) * growth)
+    step = max(1, _STRIPE // depth.shape[1])
+    unknown = np.full((step, depth.shape[1]), np.nan, np.float32)
+    for top in range(first, min(last, len(depth)), step):
+        part = depth[top : min(top + step, last)]
         cv2.copyTo(unknown[: len(part)], is_beyond(part, end).view(np.uint8), part)

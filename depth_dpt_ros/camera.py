@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from depth_dpt_ros import parameters
 from depth_dpt_ros.camera_health import CameraHealth
 from depth_dpt_ros.camera_info import CameraInfoBuffer
 from depth_dpt_ros.camera_subscriptions import CameraSubscriptions
@@ -47,13 +47,20 @@ class Camera:
         health: how it is doing.
     """
 
-    def __init__(self, node: LifecycleNode, name: str, frames: CameraFrames) -> None:
-        """Create the publishers; nothing is subscribed to yet."""
+    def __init__(
+        self,
+        node: LifecycleNode,
+        name: str,
+        frames: CameraFrames,
+        settings: Callable[[], NodeParameters],
+    ) -> None:
+        """Create the publishers; nothing is subscribed to yet. `settings` are those of now."""
         self.name = name
         prefix = f"{name}/" if name else ""
         self._image, self._camera_info = f"{prefix}image", f"{prefix}camera_info"
         self._node = node
         self._frames = frames
+        self._settings = settings
         self._subscriptions: CameraSubscriptions | None = None
         self._last_begun = float("-inf")  # monotonic s
         self.infos = CameraInfoBuffer()
@@ -126,7 +133,7 @@ class Camera:
         return self.infos.match(received.stamp)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        received = Received(message, parameters.read(self._node))
+        received = Received(message, self._settings())
         self.health.count_received(replacing=self._frames.put(self, received))
 
     def _on_info(self, message: CameraInfo) -> None:

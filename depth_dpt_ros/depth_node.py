@@ -83,6 +83,7 @@ class DepthNode(LifecycleNode):
         self.log = NodeLog(self.get_logger())
         self._active = False
         parameters.declare(self, lambda: self._active)
+        self._remembered = parameters.RememberedParameters(self)
         self._frames: CameraFrames = LatestFrames(Camera.due)
         self._cameras: list[Camera] = []
         self._loader: EngineLoader | None = None
@@ -153,7 +154,9 @@ class DepthNode(LifecycleNode):
             self._take_engine(self._loader)
         if [camera.name for camera in self._cameras] != values.cameras:
             self._free_cameras()
-            self._cameras = [Camera(self, name, self._frames) for name in values.cameras]
+            self._cameras = [
+                Camera(self, name, self._frames, self._remembered) for name in values.cameras
+            ]
 
     def _on_loaded(self) -> None:
         """An engine has come, or failed, after the node was configured."""
@@ -203,7 +206,7 @@ class DepthNode(LifecycleNode):
 
     def current_parameters(self) -> NodeParameters:
         """The values now."""
-        return parameters.read(self)
+        return self._remembered()
 
     def must_end(self) -> bool:
         """Whether the GPU was lost and a fresh process is wanted for that."""

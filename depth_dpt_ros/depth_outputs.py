@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
+from rclpy.publisher import PublisherEventCallbacks  # type: ignore[attr-defined]
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -72,6 +73,9 @@ class DepthOutputs:
                 kind,
                 topic,
                 quality,
+                # rclpy asks each handler at every message; a subscriber that asks for another
+                # quality than this warns by itself
+                event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for name, (kind, topic) in topics.items()

@@ -64,7 +64,8 @@ class LatestFrames(Generic[Source, Frame]):
     def wake(self) -> None:
         """Have waiting frames looked at again: something that `due` depends on has come."""
         with self._changed:
-            self._changed.notify_all()
+            if self._frames:
+                self._changed.notify_all()
 
     def open(self) -> None:
         """Let `take` wait for frames."""

@@ -236,6 +236,28 @@ def read(node: Node) -> NodeParameters:
     return NodeParameters(**(values | floats))
 
 
+class RememberedParameters:
+    """The values now, read anew only after somebody has set some: reading takes a while.
+
+    Called on the thread that sets them, the executor's.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._values: NodeParameters | None = None
+        node.add_on_set_parameters_callback(self._forget)
+
+    def __call__(self) -> NodeParameters:
+        """What `read` answers."""
+        if self._values is None:
+            self._values = read(self._node)
+        return self._values
+
+    def _forget(self, _: Iterable[Parameter[Any]]) -> SetParametersResult:
+        self._values = None
+        return SetParametersResult(successful=True)
+
+
 def _refusal(changed: Mapping[str, Any], before: Mapping[str, Any]) -> str:
     for name, value in changed.items():
         if reason := _BY_NAME[name].refusal(value):

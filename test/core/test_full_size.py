@@ -60,14 +60,15 @@ def test_depth_is_written_where_it_is_wanted(estimator, size, at_network_size):
     np.testing.assert_array_equal(out, wanted)
 
 
-def test_range_of_a_large_picture_with_padding_in_the_network(estimator):
-    depth = estimator(picture(1500, 1400), None)
-    low, high = np.nanquantile(depth, [0.2, 0.7])
-    part = DepthEstimator(
-        ModelSpec(**{**vars(SPEC), "min_depth": float(low), "max_depth": float(high)}),
-        estimator.engine,
-    )(picture(1500, 1400), None)
-    np.testing.assert_array_equal(part, np.where((depth >= low) & (depth <= high), depth, np.nan))
+@pytest.mark.parametrize("size", [(1500, 1400), (2048, 1024), (37, 20), (16, 500), (2, 1)])
+def test_range_of_pictures_larger_and_smaller_than_the_network(estimator, size):
+    image = picture(*size)
+    depth = estimator(image, None)
+    low, high = np.quantile(depth, [0.2, 0.7])
+    limits = {"min_depth": float(low), "max_depth": float(high) + 1e-3}
+    part = DepthEstimator(ModelSpec(**{**vars(SPEC), **limits}), estimator.engine)(image, None)
+    known = (depth >= limits["min_depth"]) & (depth <= limits["max_depth"])
+    np.testing.assert_array_equal(part, np.where(known, depth, np.nan))
 
 
 def test_an_answer_that_holds_nan_and_infinity_is_unknown_there(estimator):

@@ -148,3 +148,17 @@ def test_a_name_that_is_none_is_told(
     told = capfd.readouterr().err
     assert words in told
     assert told.count("there is no parameter") == 1
+
+
+def test_remembered_values_are_those_of_now(declared: Declared) -> None:
+    node = declared()
+    remembered = parameters.RememberedParameters(node)
+    for name, value in (("max_depth", 30.0), ("output_size", "network"), ("max_depth", 31.0)):
+        assert remembered() is remembered()
+        (result,) = node.set_parameters([Parameter(name, value=value)])
+        assert result.successful
+        assert getattr(remembered(), name) == value
+        assert remembered() == parameters.read(node)
+    (result,) = node.set_parameters([Parameter("max_depth", value=-1.0)])
+    assert not result.successful
+    assert remembered().max_depth == 31.0
