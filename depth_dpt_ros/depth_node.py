@@ -147,11 +147,11 @@ class DepthNode(LifecycleNode):
         if self._loader is None or self._loader.choice != choice:
             self._free_engine()
             self._loader = EngineLoader(choice, self._loaded.trigger)
-        self._loader.wait()
+            self._loader.wait()
+            if not self._loader.done:
+                self.get_logger().info(f"{self._loader.model}: {self._loader.progress}")
         if self._loader.done:
             self._take_engine(self._loader)
-        else:
-            self.get_logger().info(f"{self._loader.model}: an engine is being prepared")
         if [camera.name for camera in self._cameras] != values.cameras:
             self._free_cameras()
             self._cameras = [

@@ -35,7 +35,7 @@ CAMERAS = {
     "left": (48, 24, 80.0, (200, 100, 50), 0.5),
     "rear/right": (20, 30, 10.0, (0, 250, 0), 0.4),
 }
-INFERENCE = 0.15  # s
+INFERENCE = 0.1  # s
 
 
 @pytest.fixture
@@ -150,15 +150,15 @@ def test_no_camera_delays_another_by_more_than_one_inference(
         listen(cameras, "depth")
         fast.wait_for(lambda: fast.send(image, 20.0) and fast.depth, 60)  # the engine is proven
         sent = []
-        for tick in range(300):
+        for tick in range(200):
             fast.send(image, 20.0)
-            if tick % 25 == 12:
+            if tick % 20 == 12:
                 sent.append(slow.send(image, 20.0))
             fast.spin(0.02)
         fast.spin(3 * INFERENCE)
         assert [message.header.stamp for message in slow.depth] == [h.stamp for h in sent]
         values = values_of(fast.wait_for_status(WARN, name="depth_node: fast"))
-        assert int(values["images replaced by newer ones"]) > 100
+        assert int(values["images replaced by newer ones"]) > 60
         values = values_of(fast.wait_for_status(WARN, name="depth_node: slow"))
         assert values["images replaced by newer ones"] == "0"
         assert float(values["wait p50 (ms)"]) < 1.2e3 * INFERENCE
@@ -211,11 +211,11 @@ def test_a_camera_in_trouble_leaves_the_others_alone(domain: int, tmp_path: Path
             bad.send_message(broken)
             mute.send(image)  # without CameraInfo
 
-        for _ in range(30):
+        for _ in range(20):
             send_all()
             good.spin(0.1)
         good.spin(0.5)
-        assert len(good.depth) >= 29
+        assert len(good.depth) >= 19
         assert not bad.depth
         assert not mute.depth
         for name, words in (

@@ -72,9 +72,9 @@ def test_stages_rates_and_age_and_a_camera_that_falls_silent(
         def send() -> None:
             send_at(camera, time.time() - 0.3)  # as exposed, read out and transported
 
-        for _ in range(30):
+        for _ in range(50):
             send()
-            camera.spin(0.1)
+            camera.spin(0.05)
         values = values_of(camera.wait_for_status(OK, "active", send=send))
         for stage in STAGES:
             p50, p95, p99 = (float(values[f"{stage} p{p} (ms)"]) for p in (50, 95, 99))
@@ -83,14 +83,13 @@ def test_stages_rates_and_age_and_a_camera_that_falls_silent(
         assert float(values["latency p50 (ms)"]) == pytest.approx(parts, rel=0.5, abs=1)
         assert 300 < float(values["age p50 (ms)"]) < 1000
         assert float(values["age p99 (ms)"]) >= float(values["age p50 (ms)"])
-        assert 4 < float(values["input rate (Hz)"]) < 11
-        assert 4 < float(values["output rate (Hz)"]) < 11
+        assert 4 < float(values["input rate (Hz)"]) < 21
+        assert 4 < float(values["output rate (Hz)"]) < 21
         assert int(values["images answered"]) == len(camera.depth)
-        # ten periods are a second
         silent = camera.wait_for_status(WARN, "no image for ")
-        assert "before that one every 0.1" in silent.message
+        assert "before that one every 0.0" in silent.message
         silent = camera.wait_for_status(ERROR, "no image for")
-        assert values_of(silent)["input rate (Hz)"] <= "2.0"
+        assert float(values_of(silent)["input rate (Hz)"]) < float(values["input rate (Hz)"])
         camera.wait_for_status(OK, "active", send=send)
         send_at(camera, 1e6)
         camera.wait_for(lambda: camera.depth[-1].header.stamp.sec == 10**6)
