@@ -176,11 +176,14 @@ class _Bench:
             what: self._node(f"node_{i}", True, names)
             for i, (what, names) in enumerate(taken.items())
         }
-        costs = self._run(
-            self._settings, measure_in_turns, list(subjects.values()), SETTING_ROUNDS
-        )
+        floor, bare = self._floor("floor", False), self._floor("bare_floor", False, malloc)
+        in_turns = [*subjects.values(), floor, bare]
+        costs = self._run(self._settings, measure_in_turns, in_turns, SETTING_ROUNDS)
         all_set = costs[subjects.pop("nothing").name]
         found = [Without(what, *_ratios(costs[it.name], all_set)) for what, it in subjects.items()]
+        # what the settings are for: a process that has new memory for each frame
+        of_floor = _ratios(costs[bare.name], costs[floor.name])
+        found.append(Without(f"{_MALLOC}, the floor", *of_floor))
         only_malloc = {name: self._settings[name] for name in malloc}
         node, with_it, without_it = self._node("node", True), list[Cost](), list[Cost]()
         for _ in range(SETTING_ROUNDS):
@@ -191,9 +194,10 @@ class _Bench:
     def _run(self, settings: Mapping[str, str], measure: Callable[..., T], *args: object) -> T:
         return in_fresh_process({**self._base, **settings}, measure, self._folder, *args)
 
-    def _floor(self, name: str, color: bool) -> Subject:
+    def _floor(self, name: str, color: bool, without: Sequence[str] = ()) -> Subject:
+        module = "depth_dpt_ros.benchmarks.floor_node"
         parameters = {"color": "true" if color else "false"}
-        return Subject(name, "depth_dpt_ros.benchmarks.floor_node", color, parameters)
+        return Subject(name, module, color, parameters, tuple(without))
 
     def _node(self, name: str, color: bool, without: Sequence[str] = ()) -> Subject:
         module = "depth_dpt_ros.depth_node"
