@@ -35,7 +35,7 @@ bench: $(DEV)/ready  ## measure speed against named baselines; of one thing: WHA
 		$(CLEAN) $(DEV)/bin/depth-dpt bench $$what $(ARGS) || exit; done
 
 builtin: $(DEV)/ready  ## make the built-in model again, resuming where it stopped
-	$(CLEAN) $(DEV)/bin/depth-dpt synth --out training/data/synth --seed 1 --scenes 3000
+	$(CLEAN) $(DEV)/bin/depth-dpt synth --out training/data/synth --seed 1 --scenes 2000
 	cd training/builtin && for part in coarse.yaml params.yaml; do \
 		$(CLEAN) ../../$(DEV)/bin/depth-dpt preprocess --config $$part && \
 		$(CLEAN) $(KEEP_MEMORY) ../../$(DEV)/bin/torchrun --nproc-per-node $(PROCESSES) \
