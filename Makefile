@@ -10,8 +10,11 @@ CLEAN := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u RMW_IMPLEM
 KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=67108864
 # the shell quotes them, whatever they hold
 export BAG IMAGE
-# of training; two threads in one process are slower than two processes of one thread
+# of training and tests; two threads in one process are slower than two processes of one thread
 PROCESSES ?= $(shell nproc)
+# a file of tests stays in one process: its tests share what is slow to make
+PYTEST := env OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -q -n $(PROCESSES) --maxprocesses 4 \
+	--dist loadfile
 PIP_QUIET := -q --disable-pip-version-check
 
 .PHONY: demo test test-fast lint bench soak builtin compare ablation results clean
@@ -20,10 +23,10 @@ demo: $(DEMO)/ready  ## run the node on a bundled drive, or BAG=path [IMAGE=topi
 	@$(CLEAN) $(DEMO)/bin/depth-dpt demo $${BAG:+--bag "$$BAG"} $${IMAGE:+--image "$$IMAGE"}
 
 test: $(DEV)/ready  ## run all tests
-	$(CLEAN) $(DEV)/bin/python -m pytest -q $(ARGS)
+	$(CLEAN) $(PYTEST) $(ARGS)
 
 test-fast: $(DEV)/ready  ## run the tests that take seconds
-	$(CLEAN) $(DEV)/bin/python -m pytest -q -m "not slow" $(ARGS)
+	$(CLEAN) $(PYTEST) -m "not slow" $(ARGS)
 
 lint: $(DEV)/ready  ## check style and types
 	$(DEV)/bin/ruff check .
@@ -38,7 +41,7 @@ soak: $(DEV)/ready  ## faults in turn, memory watched, for MINUTES=10; of one fa
 	$(CLEAN) $(DEV)/bin/python test/soak.py --minutes $${MINUTES:-10} $(ARGS)
 
 builtin: $(DEV)/ready  ## make the built-in model again, resuming where it stopped
-	$(CLEAN) $(DEV)/bin/depth-dpt synth --out training/data/synth --seed 1 --scenes 3000
+	$(CLEAN) $(DEV)/bin/depth-dpt synth --out training/data/synth --seed 1 --scenes 2000
 	cd training/builtin && for part in coarse.yaml params.yaml; do \
 		$(CLEAN) ../../$(DEV)/bin/depth-dpt preprocess --config $$part && \
 		$(CLEAN) $(KEEP_MEMORY) ../../$(DEV)/bin/torchrun --nproc-per-node $(PROCESSES) \

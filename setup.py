@@ -95,6 +95,7 @@ setup(
             *REPLAY,
             *TRAIN,
             "pytest<9",
+            "pytest-xdist>=3.5",
             "mcap>=1.2",
             "mcap-ros2-support>=0.5",
             "mypy~=2.4",

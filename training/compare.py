@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     seeds = range(parser.parse_args().seeds)
-    depth_dpt("synth", "--out", "data/synth", "--seed", 1, "--scenes", 3000)
+    depth_dpt("synth", "--out", "data/synth", "--seed", 1, "--scenes", 2000)
     depth_dpt("preprocess", "--config", "comparison/ours.yaml")  # of all presets
     wanted = [(preset, seed) for preset in PRESETS for seed in seeds]
     runs: dict[str, list[dict[str, Any]]] = {preset: [] for preset in PRESETS}

@@ -190,11 +190,11 @@ def choose_engine(
 
 def _tensorrt_is_there(reasons: list[str]) -> bool:
     try:
+        import tensorrt  # noqa: F401, I001 - the first to be told of
         import filelock  # noqa: F401
         import pycuda.driver  # noqa: F401
-        import tensorrt  # noqa: F401
     except ImportError as error:  # also where the bindings miss their libraries
-        reasons.append(f"TensorRT cannot be used here: {error}")
+        reasons.append(f"TensorRT cannot be used here: {error} (see docs/tensorrt.md)")
         return False
     return True
 
