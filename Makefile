@@ -14,7 +14,7 @@ export BAG IMAGE
 PROCESSES ?= $(shell nproc)
 # a file of tests stays in one process: its tests share what is slow to make
 PYTEST := env OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -q -n $(PROCESSES) --maxprocesses 4 \
-	--dist loadfile
+	--dist loadfile --no-loadscope-reorder
 PIP_QUIET := -q --disable-pip-version-check
 
 .PHONY: demo test test-fast lint bench soak builtin compare ablation results clean

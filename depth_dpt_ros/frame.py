@@ -103,12 +103,17 @@ class Frame:
             out=self.camera.outputs.room_for_depth(height, width),
         )
         blank_edges(depth, settings.edge_threshold, grid=content)
-        if view.rectifier is not None:
-            view.rectifier.blank(depth)
+        self._blank_outside(depth)
+        return depth
+
+    def _blank_outside(self, depth: NDArray[np.float32]) -> None:
+        """Make NaN what the camera did not see, or what is not wanted of it."""
+        settings = self.received.settings
+        if self.view.rectifier is not None:
+            self.view.rectifier.blank(depth)
         ValidRegion(
             settings.valid_left, settings.valid_top, settings.valid_right, settings.valid_bottom
         ).blank_outside(depth)
-        return depth
 
     def _publish(self, depth: NDArray[np.float32]) -> None:
         settings, header = self.received.settings, self.received.message.header
@@ -135,6 +140,7 @@ class Frame:
         network = settings.output_size == "network"
         geometry = self.view.geometry
         nearness = self.estimator.nearness(answer, geometry, at_network_size=network)
+        self._blank_outside(nearness)
         self.times.lap("finish")
         if self.heard.nearness:
             self.camera.outputs.publish_nearness(nearness, header)

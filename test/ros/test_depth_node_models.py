@@ -86,7 +86,14 @@ def test_a_relative_model_is_published_as_such_until_a_scale_is_set(
         wanted = 1 + 254 * np.clip((answer() - low) / (high - low), 0, 1)
         seen = np.reshape(near[0].data, (360, 640)).astype(float)
         np.testing.assert_allclose(seen[8:-8, 8:-8], wanted[8:-8, 8:-8], atol=8)
-        assert camera.set_parameters(depth_scale=2.5) == [""]
+        assert camera.set_parameters(valid_bottom=0.5) == [""]
+        count = len(near)
+        camera.send(picture(), FOCAL)
+        camera.wait_for(lambda: len(near) > count)
+        upper, lower = np.split(np.reshape(near[-1].data, (360, 640)), 2)
+        assert (upper > 0).all()
+        assert (lower == 0).all()
+        assert camera.set_parameters(valid_bottom=1.0, depth_scale=2.5) == ["", ""]
         camera.spin(1.0)
         count = len(near)
         depth = metres(camera.answer(picture(), FOCAL))
