@@ -12,8 +12,10 @@ KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP
 export BAG IMAGE
 # of training and tests; two threads in one process are slower than two processes of one thread
 PROCESSES ?= $(shell nproc)
-# a file of tests stays in one process: its tests share what is slow to make
-PYTEST := env OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -q -n $(PROCESSES) --maxprocesses 4 \
+# a file of tests stays in one process: its tests share what is slow to make; one process more than
+# cores, for many tests wait for others
+PYTEST := env OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -q \
+	-n $(shell expr $(PROCESSES) + 1) --maxprocesses 4 \
 	--dist loadfile --no-loadscope-reorder
 PIP_QUIET := -q --disable-pip-version-check
 

@@ -67,7 +67,7 @@ def test_bundled_drive(tmp_path: Path) -> None:
     images = report["images"]
     assert images["played"] == 60
     assert images["used"] + images["dropped"] == 60
-    assert images["used"] == images["scored"] >= 40
+    assert images["used"] == images["scored"] >= 20
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p95"]
     assert "abs_rel" in result.stdout
     assert "metrics.json" in result.stdout
@@ -78,7 +78,7 @@ def test_bundled_drive(tmp_path: Path) -> None:
         for topic in OUTPUTS:
             answered = stamps_and_frames(bag, topic)
             assert answered <= played
-            assert len(answered) >= 40
+            assert len(answered) >= 20
     pictures = sorted((tmp_path / "out").glob("frame_*.png"))
     assert len(pictures) == 3
     picture = cv2.imread(str(pictures[0]))
