@@ -1,11 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What concerns all tests: the order of their files, and launch_testing's pytest plugin."""
+"""What concerns all tests: their ROS domains, their order, and launch_testing's plugin."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from depth_dpt_ros.own_domain import own_domain
+
+
+@pytest.fixture
+def domain() -> Iterator[int]:
+    """A ROS domain that nobody else on this machine uses."""
+    with own_domain() as domain:
+        yield domain
 
 
 @pytest.hookimpl(tryfirst=True)

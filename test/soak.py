@@ -27,8 +27,9 @@ sys.path[:0] = [str(HERE.parent), str(HERE / "support")]
 
 from camera_process import CameraProcess  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
-from ros_harness import Camera, NodeProcess, camera_in, new_domain  # noqa: E402
+from ros_harness import Camera, NodeProcess, camera_in  # noqa: E402
 
+from depth_dpt_ros.own_domain import own_domain  # noqa: E402
 from depth_dpt_ros.stamps import stamp_ns  # noqa: E402
 
 RECOVERY = 60.0  # s
@@ -146,10 +147,10 @@ class Soak:
 
 def run(minutes: float, model: str, only: str | None, log: Path) -> list[str]:
     """Rounds of faults (or of `only` one) until the time is over; returns what is wrong."""
-    domain = new_domain()
     end = time.monotonic() + minutes * 60
     uses: list[Use] = []
     with (
+        own_domain() as domain,
         camera_in(domain) as listener,
         NodeProcess(domain, log, *TOPICS, model=model, runtime="onnxruntime") as node,
     ):

@@ -212,6 +212,7 @@ class _Timed:
 
     def __init__(self, spec: ModelSpec, engine: Engine) -> None:
         self._engine = engine
+        self.name, self.batch, self.concurrent = engine.name, engine.batch, False
         self._estimator = DepthEstimator(spec, self).with_scale(1.0)  # of a relative model too
         self._image: NDArray[np.uint8] = np.asarray(
             cv2.resize(street_frames()[0], IMAGE), np.uint8
@@ -219,18 +220,6 @@ class _Timed:
         self._rows: list[tuple[float, ...]] = []  # ms of each stage
         self._parts: list[tuple[float, float, float]] = []  # ms on the GPU
         self.depth = self._estimator(self._image, None)
-
-    @property
-    def name(self) -> str:
-        return self._engine.name
-
-    @property
-    def batch(self) -> int:
-        return self._engine.batch
-
-    @property
-    def concurrent(self) -> bool:
-        return False
 
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         self._begun = time.perf_counter()

@@ -31,6 +31,8 @@ class TorchLatencyEngine:
     """
 
     times: StageTimes | None
+    batch = 1
+    concurrent = False
 
     def __init__(self, model: DPT, *, precision: str, device: str) -> None:
         """Copy the network to a device (torch's name of it)."""
@@ -40,24 +42,9 @@ class TorchLatencyEngine:
         on_gpu = self._device.type == "cuda"
         where = torch.cuda.get_device_name(self._device) if on_gpu else "CPU"
         graph = ", CUDA graph" if on_gpu else ""
-        self._name = f"torch {torch.__version__} ({precision}, {where}{graph})"
+        self.name = f"torch {torch.__version__} ({precision}, {where}{graph})"
         if on_gpu:
             self._capture((1, model.config.height, model.config.width, 3))
-
-    @property
-    def name(self) -> str:
-        """Version, precision and device."""
-        return self._name
-
-    @property
-    def batch(self) -> int:
-        """One image."""
-        return 1
-
-    @property
-    def concurrent(self) -> bool:
-        """One image at a time."""
-        return False
 
     @torch.inference_mode()
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,7 +16,11 @@ _log = logging.getLogger(__name__)
 
 
 class OnnxRuntimeEngine:
-    """An `Engine` on ONNX Runtime."""
+    """An `Engine` on ONNX Runtime.
+
+    On the CPU it is concurrent; one thread owns what is of CUDA. Its batch is what the file says,
+    one where that is left open.
+    """
 
     def __init__(
         self, artifact: Artifact, *, num_threads: int = 0, cpu_only: bool = False
@@ -47,26 +51,11 @@ class OnnxRuntimeEngine:
         used = self._session.get_providers()[0]
         if used != available[0]:
             _log.warning("%s is installed but unusable, running on %s", available[0], used)
-        self._on_cpu: bool = used == "CPUExecutionProvider"
-        self._name = f"onnxruntime ({used.removesuffix('ExecutionProvider')})"
+        self.concurrent: bool = used == "CPUExecutionProvider"
+        self.name = f"onnxruntime ({used.removesuffix('ExecutionProvider')})"
         self._check_interface(artifact)
         self._input = artifact.spec.input.name
         self._output = artifact.spec.output.name
-
-    @property
-    def name(self) -> str:
-        """Runtime and device."""
-        return self._name
-
-    @property
-    def batch(self) -> int:
-        """What the file says; one where it leaves that open."""
-        return self._fixed_batch or 1
-
-    @property
-    def concurrent(self) -> bool:
-        """On the CPU; one thread owns what is of CUDA."""
-        return self._on_cpu
 
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Run one batch; see `Engine.infer`."""
@@ -78,7 +67,7 @@ class OnnxRuntimeEngine:
         try:
             (answer,) = self._session.run([self._output], {self._input: tensor})
         except LOAD_ERRORS as error:
-            if self._on_cpu:
+            if self.concurrent:
                 raise
             raise GpuFault(f"ONNX Runtime failed on the GPU ({error})") from error
         return np.asarray(answer[:count], np.float32)
@@ -107,6 +96,7 @@ class OnnxRuntimeEngine:
                 f"says {spec.input.dtype} {spec.input.layout} {spec.width}x{spec.height}"
             )
         self._fixed_batch: int | None = shape[0] if isinstance(shape[0], int) else None
+        self.batch = self._fixed_batch or 1
         answer = outputs[spec.output.name].shape
         if answer and (len(answer) not in (3, 4) or not _fits(answer[-2:], size)):
             raise ArtifactError(

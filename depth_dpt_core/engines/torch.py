@@ -14,6 +14,9 @@ from depth_dpt_core.model.dpt import DPT
 class TorchEngine:
     """An `Engine` that takes uint8 [N,H,W,3] as exported artifacts do, any number of images."""
 
+    batch = 1
+    concurrent = False  # torch runs one image on all cores anyway
+
     def __init__(self, model: DPT, *, device: str | None = None) -> None:
         """Bring the model to the device and into eval mode.
 
@@ -22,22 +25,8 @@ class TorchEngine:
             device: torch's name of the device; None takes CUDA where there is one.
         """
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.name = f"torch ({self._device.type.upper()})"
         self._network = Deployed(model).eval().to(self._device)
-
-    @property
-    def name(self) -> str:
-        """Runtime and device."""
-        return f"torch ({self._device.type.upper()})"
-
-    @property
-    def batch(self) -> int:
-        """One, though it takes any number."""
-        return 1
-
-    @property
-    def concurrent(self) -> bool:
-        """No: torch runs one image on all cores anyway."""
-        return False
 
     @torch.inference_mode()
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:

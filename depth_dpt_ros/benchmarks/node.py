@@ -29,6 +29,7 @@ from typing import TypeVar
 from depth_dpt_ros.benchmarks.node_measures import Cost, measure_in_turns, measure_loss
 from depth_dpt_ros.benchmarks.node_rig import Subject, in_fresh_process
 from depth_dpt_ros.benchmarks.null_model import write_null_model
+from depth_dpt_ros.own_domain import own_domain
 from depth_dpt_ros.transport import PROFILE_VARIABLES, process_settings
 
 T = TypeVar("T")
@@ -124,10 +125,10 @@ def benchmark() -> Result:
         RuntimeError: a process under test ended or does not answer; its log is in the text.
     """
     load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder:
+    with own_domain() as domain, tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "null.onnx"
         write_null_model(model)
-        bench = _Bench(model, Path(folder))
+        bench = _Bench(model, Path(folder), domain)
         overhead = bench.overhead()
         sustained = [bench.sustained(outputs) for outputs in OUTPUTS]
         without = bench.without_settings()
@@ -137,13 +138,12 @@ def benchmark() -> Result:
 
 
 class _Bench:
-    def __init__(self, model: Path, folder: Path) -> None:
+    def __init__(self, model: Path, folder: Path, domain: int) -> None:
         self._folder = folder
         self._parameters = {"model": model, "runtime": "onnxruntime", "num_threads": 1}
         self._base = {
             **{name: value for name, value in os.environ.items() if not _is_setting(name)},
-            # apart from robots, and from a second bench
-            "ROS_DOMAIN_ID": str(1 + os.getpid() % 99),
+            "ROS_DOMAIN_ID": str(domain),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         }
         self._settings = process_settings({})

@@ -8,10 +8,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from depth_dpt_core.engines.tensorrt import MIN_VERSION
 from depth_dpt_ros.doctor.finding import Finding, note, ok
 from depth_dpt_ros.doctor.software import Answer, Software
 
-_MIN_TENSORRT = (10, 3)
 _INSTALL = "docs/tensorrt.md says how to install TensorRT and pycuda"
 
 
@@ -134,7 +134,7 @@ def _tensorrt(gpu: Gpu, there: str) -> list[Finding]:
         return [note(f"TensorRT cannot be used ({gpu.tensorrt.error})", _INSTALL)]
     version = tuple(int(part) for part in gpu.tensorrt.value.split(".") if part.isdecimal())
     name = f"TensorRT {gpu.tensorrt.value}"
-    if version < _MIN_TENSORRT:
+    if version < MIN_VERSION:
         return [
             note(f"{name} is too old and is not used", "install TensorRT 10.3 or later, which "
                  "comes with JetPack 6")

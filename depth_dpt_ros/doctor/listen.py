@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -128,7 +129,7 @@ class _Ears:
         """What came in so many seconds."""
         if self._last is None:
             return Heard(seconds, infos=len(self._infos), **self._about_info())
-        steps = [b - a for a, b in zip(self._images, list(self._images)[1:], strict=False)]
+        steps = [after - before for before, after in pairwise(self._images)]
         refusal, width, height = "", 0, 0
         try:
             height, width = to_rgb(self._last).shape[:2]

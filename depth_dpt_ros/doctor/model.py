@@ -74,7 +74,7 @@ def _try(artifact: Artifact, image: tuple[int, int]) -> Speed:
     from depth_dpt_core.estimator import DepthEstimator
 
     engine = OnnxRuntimeEngine(artifact)
-    estimator = DepthEstimator(artifact.spec, engine)
+    estimator = DepthEstimator(artifact.spec, engine).with_scale(1.0)  # of a relative model too
     frame = np.zeros((image[1], image[0], 3), np.uint8)
     estimator(frame, None)
     times, end = list[float](), time.perf_counter() + _TRIAL

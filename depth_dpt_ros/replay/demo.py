@@ -22,7 +22,7 @@ from depth_dpt_ros.replay.bag import Bag, Camera, cameras, find_camera
 from depth_dpt_ros.replay.feeds import Route
 from depth_dpt_ros.replay.ground_truth import GroundTruth, find_ground_truth
 from depth_dpt_ros.replay.matching import Frame, iter_frames
-from depth_dpt_ros.replay.node_process import keep_apart, running_node
+from depth_dpt_ros.replay.node_process import kept_apart, running_node
 from depth_dpt_ros.replay.picture import side_by_side, write_picture
 from depth_dpt_ros.replay.player import ANSWERS, COLOR, Playback, play
 from depth_dpt_ros.stamps import stamp_ns
@@ -47,8 +47,7 @@ def run_demo(out: Path, *, bag: Path | None, image: str | None, model: str) -> N
     """
     resolve(model)  # before anything is started
     path = bag or Path(str(resources.files("depth_dpt_ros") / "demo_drive"))
-    keep_apart()
-    with Bag(path) as opened, _fresh_results(out) as folder:
+    with kept_apart(), Bag(path) as opened, _fresh_results(out) as folder:
         camera = find_camera(opened, image)
         if image is None:
             others = [c.image_topic for c in cameras(opened) if c != camera]

@@ -10,18 +10,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from depth_dpt_ros.own_domain import own_domain
 from depth_dpt_ros.transport import process_settings
 
 _STOP_TIMEOUT = 15  # s
 
 
-def keep_apart() -> None:
-    """Give this process and those it starts a ROS domain of their own on this machine."""
+@contextmanager
+def kept_apart() -> Iterator[None]:
+    """This process and those it starts have a ROS domain of their own on this machine.
+
+    Raises:
+        RuntimeError: all domains are in use.
+    """
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     if os.environ.get("ROS_DISTRO") == "humble":  # it knows only this one
         os.environ["ROS_LOCALHOST_ONLY"] = "1"
     os.environ.update(process_settings(os.environ))
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 99)
+    with own_domain() as domain:
+        os.environ["ROS_DOMAIN_ID"] = str(domain)
+        yield
 
 
 @contextmanager

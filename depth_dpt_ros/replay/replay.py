@@ -20,7 +20,7 @@ from depth_dpt_ros.replay.bag_eval import fresh_results, ranges_to, write_report
 from depth_dpt_ros.replay.evaluate import BagResult, Evaluation, Settings
 from depth_dpt_ros.replay.feeds import Player, Route
 from depth_dpt_ros.replay.live_answers import LiveAnswers, RecordedPredictor, live_figures
-from depth_dpt_ros.replay.node_process import keep_apart, running_node
+from depth_dpt_ros.replay.node_process import kept_apart, running_node
 from depth_dpt_ros.replay.player import Playback, play
 from depth_dpt_ros.replay.summary import Summary
 from depth_dpt_ros.replay.topics import Choice, choose
@@ -137,9 +137,8 @@ def _play_to_own_node(
     interrupted: Event,
 ) -> Playback:
     parameters, remappings = node_settings(choice, model, runtime, settings.focal_length)
-    keep_apart()
     log = folder / _NODE_LOG
-    with running_node(parameters, remappings, log) as node:
+    with kept_apart(), running_node(parameters, remappings, log) as node:
         try:
             return play(
                 bag, choice.camera, route(choice), folder / "depth", player=player, rate=rate,

@@ -292,7 +292,7 @@ def test_onnxruntime_on_a_gpu_that_fails_goes_on_on_the_cpu(gpu, model, image):
     class OnTheGpu:
         name = "onnxruntime (CUDA)"
         inner = engine._engine
-        inner._on_cpu = False
+        inner.concurrent = False
 
         def infer(self, tensor):
             def lost(*arguments):

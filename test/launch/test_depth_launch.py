@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import unittest
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, NamedTuple
@@ -40,11 +41,12 @@ from rclpy.context import Context
 from rclpy.parameter import parameter_value_to_python
 
 sys.path.append(str(Path(__file__).parents[1] / "support"))  # launch_test knows no pythonpath
-from ros_harness import Camera, metres, new_domain
+from ros_harness import Camera, metres
 from stand_in_rviz2 import write_rviz2
 
 from depth_dpt_core.artifact import resolve
 from depth_dpt_core.frames import street_frames
+from depth_dpt_ros.own_domain import own_domain
 from depth_dpt_ros.transport import PROFILE_VARIABLES
 
 try:
@@ -66,6 +68,7 @@ class Case(NamedTuple):
     parameters: dict[str, Any]  # expected
 
 
+DOMAINS = ExitStack()  # held until the process ends
 CASES = {
     "only image": Case(
         arguments={"image": IMAGE},
@@ -93,7 +96,7 @@ CASES = {
 @pytest.mark.launch_test
 @launch_testing.parametrize("case", list(CASES))
 def generate_test_description(case: str) -> tuple[LaunchDescription, dict[str, Any]]:
-    domain = new_domain()
+    domain = DOMAINS.enter_context(own_domain())
     stand_in = Path(mkdtemp())
     shown = write_rviz2(stand_in)
     environment = {

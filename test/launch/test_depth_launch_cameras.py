@@ -15,7 +15,7 @@ pytest.importorskip("launch_ros", reason="needs launch_ros, which comes with ROS
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from launch_process import launch
-from ros_harness import Camera, camera_in, new_domain
+from ros_harness import Camera, camera_in
 from stand_in_rviz2 import write_rviz2
 
 from depth_dpt_core.frames import street_frames
@@ -30,8 +30,8 @@ FILE = SHARE / "launch" / "depth.launch.py"
 FRAME = street_frames()[0]
 
 
-def test_each_camera_has_its_own_topics_below_the_namespace(tmp_path: Path) -> None:
-    domain, shown = new_domain(), write_rviz2(tmp_path)
+def test_each_camera_has_its_own_topics_below_the_namespace(domain: int, tmp_path: Path) -> None:
+    shown = write_rviz2(tmp_path)
     arguments = {"cameras": "front,left", "namespace": "v", "rviz": "true", "rviz_frame": "base"}
     path = f"{tmp_path}:{os.environ['PATH']}"
     process = launch(FILE, domain, arguments, PATH=path, XDG_CACHE_HOME=str(tmp_path))
@@ -63,18 +63,18 @@ def test_each_camera_has_its_own_topics_below_the_namespace(tmp_path: Path) -> N
     ]
 
 
-def test_with_the_topics_of_a_single_camera_it_fails_with_a_sentence() -> None:
-    process = launch(FILE, new_domain(), {"cameras": "front,left", "image": "/front/image_raw"})
+def test_with_the_topics_of_a_single_camera_it_fails_with_a_sentence(domain: int) -> None:
+    process = launch(FILE, domain, {"cameras": "front,left", "image": "/front/image_raw"})
     said = process.communicate(timeout=60)[0].decode()
     assert process.returncode == 1
     assert "of a single camera" in said
     assert "Traceback" not in said
 
 
-def test_wrong_parameters_end_it_and_are_not_tried_again(tmp_path: Path) -> None:
+def test_wrong_parameters_end_it_and_are_not_tried_again(domain: int, tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text("/**: {ros__parameters: {max_depth: -1.0}}\n")
-    process = launch(FILE, new_domain(), {"params_file": file})
+    process = launch(FILE, domain, {"params_file": file})
     said = process.communicate(timeout=60)[0].decode()
     assert said.count("process started") == 1
     assert "max_depth" in said

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ pytest.importorskip("launch_ros", reason="needs launch_ros, which comes with ROS
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from launch_process import launch
-from ros_harness import new_domain
 from small_bags import START, camera_info, depth_image, image, write
 from tiny_models import python
 
@@ -33,6 +33,7 @@ except PackageNotFoundError:
 pytestmark = pytest.mark.slow
 FILE = SHARE / "launch" / "replay.launch.py"
 FRAMES = 4
+Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
 def drive(path: Path, step: int) -> Path:
@@ -48,9 +49,11 @@ def drive(path: Path, step: int) -> Path:
     return write(path, messages)
 
 
-def start(folder: Path, **arguments: object) -> subprocess.Popen[bytes]:
-    given: dict[str, object] = {"out": folder / "out", "json": folder / "live.json", **arguments}
-    return launch(FILE, new_domain(), given)
+@pytest.fixture
+def start(domain: int, tmp_path: Path) -> Start:
+    """Launches it with arguments."""
+    files: dict[str, object] = {"out": tmp_path / "out", "json": tmp_path / "live.json"}
+    return lambda **arguments: launch(FILE, domain, {**files, **arguments})
 
 
 def figures(file: Path) -> dict[str, Any]:
@@ -58,9 +61,9 @@ def figures(file: Path) -> dict[str, Any]:
     return dict(bag)
 
 
-def test_ends_with_the_figures_of_bag_eval(tmp_path: Path) -> None:
+def test_ends_with_the_figures_of_bag_eval(start: Start, tmp_path: Path) -> None:
     bag = drive(tmp_path / "bag", step=10**9)
-    process = start(tmp_path, bag=bag, player="own")
+    process = start(bag=bag, player="own")
     said, _ = process.communicate(timeout=180)
     assert process.returncode == 0, said.decode()
     live = figures(tmp_path / "live.json")
@@ -83,18 +86,18 @@ def test_ends_with_the_figures_of_bag_eval(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_work_fails_with_a_sentence(
-    tmp_path: Path, arguments: dict[str, str], words: str
+    start: Start, tmp_path: Path, arguments: dict[str, str], words: str
 ) -> None:
     bag = drive(tmp_path / "bag", step=10**8)
-    process = start(tmp_path, **{"bag": bag, **arguments})
+    process = start(**{"bag": bag, **arguments})
     said = process.communicate(timeout=180)[0].decode()
     assert process.returncode == 1
     assert words in said
     assert "Traceback" not in said
 
 
-def test_ctrl_c_leaves_a_report_of_what_was_played(tmp_path: Path) -> None:
-    process = start(tmp_path, bag=drive(tmp_path / "bag", step=20 * 10**9), player="own")
+def test_ctrl_c_leaves_a_report_of_what_was_played(start: Start, tmp_path: Path) -> None:
+    process = start(bag=drive(tmp_path / "bag", step=20 * 10**9), player="own")
     assert process.stdout is not None
     said, end = b"", time.monotonic() + 90
     while b"runs on" not in said:

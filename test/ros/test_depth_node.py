@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,7 @@ pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '
 
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import ReliabilityPolicy
-from ros_harness import Camera, NodeProcess, camera_in, metres, new_domain
+from ros_harness import Camera, NodeProcess, camera_in, metres
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -32,17 +31,6 @@ FOCAL = 400.0
 
 def stamp_of(header: Header) -> int:
     return header.stamp.sec * 10**9 + header.stamp.nanosec
-
-
-@pytest.fixture
-def domain() -> int:
-    return new_domain()
-
-
-@pytest.fixture
-def camera(domain: int) -> Iterator[Camera]:
-    with camera_in(domain) as camera:
-        yield camera
 
 
 def test_depth_equals_the_estimators_and_keeps_the_header(

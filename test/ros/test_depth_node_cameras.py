@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '.[ros]'")
 pytest.importorskip("filelock")
 
-from ros_harness import Camera, NodeProcess, camera_in, new_domain
+from ros_harness import Camera, NodeProcess, camera_in
 from ros_harness import metres as depth_of
 from tiny_models import metres, write_own
 
@@ -52,11 +52,6 @@ def cameras_in(domain: int, *names: str) -> Iterator[dict[str, Camera]]:
     with camera_in(domain, name=names[0]) as first:
         others = {name: Camera(first.context, name=name, beside=first) for name in names[1:]}
         yield {names[0]: first, **others}
-
-
-@pytest.fixture
-def domain() -> int:
-    return new_domain()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '.[ros]'")
 
-from ros_harness import Camera, NodeProcess, camera_in, metres, new_domain
+from ros_harness import Camera, NodeProcess, camera_in, metres
 from sensor_msgs.msg import Image
 from tiny_models import REPOSITORY, write_third_party
 
@@ -22,17 +21,6 @@ pytestmark = pytest.mark.slow
 FOCAL = 450.0
 WEIGHTS, BIAS = (1.0, 2.0, 3.0), 10.0  # of normalised r, g, b
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-
-
-@pytest.fixture
-def domain() -> int:
-    return new_domain()
-
-
-@pytest.fixture
-def camera(domain: int) -> Iterator[Camera]:
-    with camera_in(domain) as camera:
-        yield camera
 
 
 def picture() -> np.ndarray:

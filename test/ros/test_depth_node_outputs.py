@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,7 +11,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '.[ros]'")
 
-from ros_harness import Camera, NodeProcess, camera_in, metres, new_domain
+from ros_harness import Camera, NodeProcess, metres
 from sensor_msgs.msg import PointCloud2
 from tiny_models import metres as answer
 from tiny_models import write_own
@@ -26,17 +25,6 @@ WIDTH, HEIGHT, FOCAL = 320, 200, 210.0
 V, U = np.mgrid[:HEIGHT, :WIDTH].astype(float)
 SMOOTH = np.stack([40 + U / 4, 60 + V / 2, 200 - U / 8 - V / 8], -1).astype(np.uint8)
 FISHEYE = [0.05, -0.02, 0.004, -0.001]
-
-
-@pytest.fixture
-def domain() -> int:
-    return new_domain()
-
-
-@pytest.fixture
-def camera(domain: int) -> Iterator[Camera]:
-    with camera_in(domain) as camera:
-        yield camera
 
 
 @pytest.fixture

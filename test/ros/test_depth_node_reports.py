@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '
 
 from lifecycle_msgs.msg import Transition
 from rclpy.time import Time
-from ros_harness import Camera, NodeProcess, camera_in, new_domain
+from ros_harness import Camera, NodeProcess
 from ros_harness import metres as depth_of
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Header
@@ -31,17 +30,6 @@ FRAME = np.random.default_rng(3).integers(0, 256, (12, 24, 3)).astype(np.uint8)
 FOCAL = 20.0
 OK, WARN, ERROR = b"\x00", b"\x01", b"\x02"
 STAGES = ("latency", "wait", "decode", "prepare", "network", "finish", "publish")
-
-
-@pytest.fixture
-def domain() -> int:
-    return new_domain()
-
-
-@pytest.fixture
-def camera(domain: int) -> Iterator[Camera]:
-    with camera_in(domain) as camera:
-        yield camera
 
 
 @pytest.fixture

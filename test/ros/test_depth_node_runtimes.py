@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '
 pytest.importorskip("filelock")
 
 from lifecycle_msgs.msg import Transition
-from ros_harness import Camera, NodeProcess, camera_in, new_domain
+from ros_harness import Camera, NodeProcess
 from ros_harness import metres as depth_of
 from tiny_models import metres, write_own
 
@@ -33,17 +33,6 @@ FRAME = np.random.default_rng(3).integers(0, 256, (12, 24, 3)).astype(np.uint8)
 FOCAL = 20.0
 PROOF = 3 * 8 + 1  # runs before the first image: three of each frame, and the warm-up
 OK, WARN, ERROR = b"\x00", b"\x01", b"\x02"
-
-
-@pytest.fixture
-def domain() -> int:
-    return new_domain()
-
-
-@pytest.fixture
-def camera(domain: int) -> Iterator[Camera]:
-    with camera_in(domain) as camera:
-        yield camera
 
 
 @pytest.fixture

@@ -69,11 +69,9 @@ def doctor(tmp_path: Path) -> Doctor:
 
 
 @pytest.fixture
-def domain() -> int:
+def domain(domain: int) -> int:
     pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '.[ros]'")
-    from ros_harness import new_domain
-
-    return new_domain()
+    return domain
 
 
 def test_a_camera_and_a_node_that_are_well(doctor: Doctor, domain: int, tmp_path: Path) -> None:

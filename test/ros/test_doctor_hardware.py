@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from doctor_findings import assert_only
 
-from depth_dpt_core.artifact import ModelSpec
+from depth_dpt_core.artifact import ModelSpec, OutputSpec
 from depth_dpt_core.engines.tensorrt.cache import Entry
 from depth_dpt_ros.doctor import gpu, model
 from depth_dpt_ros.doctor.gpu import Gpu
 from depth_dpt_ros.doctor.model import Model, Speed
-from depth_dpt_ros.doctor.software import Answer
+from depth_dpt_ros.doctor.software import Answer, Software
 
 ABSENT = Answer(error="ModuleNotFoundError: No module named 'x'")
 ORIN = "NVIDIA Jetson AGX Orin (R36 (release))"
@@ -112,3 +112,17 @@ def test_engines_are_told_with_their_last_check() -> None:
         ("scale drift 0.3", "another TensorRT than 10.12.0", "the first start builds"),
         notes, strict=True,
     )] == [True] * 3  # fmt: skip
+
+
+def test_a_relative_model_is_tried_like_any_other(tmp_path: Path) -> None:
+    from tiny_models import write_own
+
+    spec = ModelSpec(64, 32, output=OutputSpec(relative=True))
+    path = write_own(tmp_path / "relative.onnx", spec)
+    packages = dict.fromkeys(("numpy", "cv2", "yaml", "onnxruntime"), Answer("1"))
+    software = Software(
+        "3.11.0", "python", {**packages, "filelock": ABSENT, "tensorrt": ABSENT}, {}
+    )
+    found = model.gather(str(path), software, (128, 64))
+    assert found is not None
+    assert [f.level for f in model.findings(found, [])] == ["ok", "ok"]

@@ -14,7 +14,6 @@ pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '
 pytest.importorskip("onnx", reason="needs onnx: pip install '.[train]'")
 
 import onnx
-from ros_harness import new_domain
 
 from depth_dpt_core.estimator import DepthEstimator
 from depth_dpt_core.frames import street_frames
@@ -53,8 +52,8 @@ def test_the_table_says_what_was_lost() -> None:
     assert "1.40     1.5" in result.table()
 
 
-def test_a_process_that_ends_is_told_with_what_it_said(tmp_path: Path) -> None:
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(new_domain())}
+def test_a_process_that_ends_is_told_with_what_it_said(domain: int, tmp_path: Path) -> None:
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
     gone = Subject("gone", "depth_dpt_ros.no_such_module", color=False)
     with pytest.raises(RuntimeError, match=r"gone ended; it said:(.|\n)*no_such_module"):
         in_fresh_process(environment, measure_in_turns, tmp_path, [gone], 1)

@@ -15,7 +15,6 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from ros_harness import new_domain
 
 from depth_dpt_ros import parameter_docs, parameters
 from depth_dpt_ros.parameters import PARAMETERS, NodeParameters
@@ -25,10 +24,10 @@ Declared = Callable[..., Node]
 
 
 @pytest.fixture
-def declared() -> Iterator[Declared]:
+def declared(domain: int) -> Iterator[Declared]:
     """Makes a node with the parameters, as started with overrides from the command line."""
     context = Context()
-    rclpy.init(context=context, domain_id=new_domain())
+    rclpy.init(context=context, domain_id=domain)
 
     def make(*overrides: str, active: bool = False, file: Path | None = None) -> Node:
         arguments = [part for override in overrides for part in ("-p", override)]

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '.[ros]'")
 from camera_process import CameraProcess
-from ros_harness import Camera, NodeProcess, camera_in, new_domain
+from ros_harness import Camera, NodeProcess
 from ros_harness import metres as depth_of
 from tiny_models import metres, process_environment, write_own
 
@@ -33,15 +32,10 @@ PATIENCE = 90.0  # s, on a busy machine
 
 
 @pytest.fixture
-def domain() -> int:
-    return new_domain()
-
-
-@pytest.fixture
-def camera(domain: int) -> Iterator[Camera]:
-    with camera_in(domain) as camera:
-        camera.listen("depth")
-        yield camera
+def camera(camera: Camera) -> Camera:
+    """One that listens to depth."""
+    camera.listen("depth")
+    return camera
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -13,7 +12,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '.[ros]'")
 
 from rclpy.serialization import deserialize_message, serialize_message
-from ros_harness import Camera, NodeProcess, camera_in, metres, new_domain
+from ros_harness import Camera, NodeProcess, metres
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -52,17 +51,6 @@ def test_writing_again_leaves_what_was_serialized() -> None:
     received = deserialize_message(sent, Image)
     assert received.header.frame_id == "first"
     assert (metres(received) == 1.5).all()
-
-
-@pytest.fixture
-def domain() -> int:
-    return new_domain()
-
-
-@pytest.fixture
-def camera(domain: int) -> Iterator[Camera]:
-    with camera_in(domain) as camera:
-        yield camera
 
 
 @pytest.mark.slow

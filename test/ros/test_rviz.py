@@ -14,7 +14,7 @@ import yaml
 
 pytest.importorskip("rclpy", reason="needs rclpy: source ROS 2, or pip install '.[ros]'")
 
-from ros_harness import Camera, camera_in, new_domain
+from ros_harness import Camera, camera_in
 from sensor_msgs.msg import CompressedImage
 from stand_in_rviz2 import write_rviz2
 
@@ -93,8 +93,9 @@ def started_with(tmp_path: Path, camera: Camera, domain: int, send: Any, *argume
 
 @pytest.mark.slow
 @pytest.mark.parametrize("best_effort", [True, False])
-def test_frame_and_topics_are_those_of_the_camera(tmp_path: Path, best_effort: bool) -> None:
-    domain = new_domain()
+def test_frame_and_topics_are_those_of_the_camera(
+    domain: int, tmp_path: Path, best_effort: bool
+) -> None:
     with camera_in(domain, best_effort=best_effort) as camera:
         shown = started_with(
             tmp_path, camera, domain, lambda: camera.send(FRAME),
@@ -110,8 +111,7 @@ def test_frame_and_topics_are_those_of_the_camera(tmp_path: Path, best_effort: b
 
 
 @pytest.mark.slow
-def test_compressed_images_and_a_frame_of_ones_own(tmp_path: Path) -> None:
-    domain = new_domain()
+def test_compressed_images_and_a_frame_of_ones_own(domain: int, tmp_path: Path) -> None:
     with camera_in(domain) as camera:
         for publisher in list(camera.node.publishers):
             if publisher.topic_name == "/image":
@@ -128,8 +128,7 @@ def test_compressed_images_and_a_frame_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_rviz2_a_sentence_says_so(tmp_path: Path) -> None:
-    domain = new_domain()
+def test_without_rviz2_a_sentence_says_so(domain: int, tmp_path: Path) -> None:
     with camera_in(domain) as camera:
         process = subprocess.Popen(
             [sys.executable, "-m", "depth_dpt_ros.rviz", str(TEMPLATE)],

@@ -21,7 +21,9 @@ os.environ.pop("FASTDDS_DEFAULT_PROFILES_FILE", None)
 os.environ.pop("FASTRTPS_DEFAULT_PROFILES_FILE", None)
 
 from camera_process import CameraProcess
-from ros_harness import NodeProcess, camera_in, new_domain
+from ros_harness import NodeProcess, camera_in
+
+from depth_dpt_ros.own_domain import own_domain
 
 # of this network alone; with LOCALHOST, the middleware adds shared memory again
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "SUBNET"
@@ -34,8 +36,8 @@ def main() -> None:
     _network("up")
     for route in (("link", "set", "lo", "multicast", "on"), _MULTICAST):
         subprocess.run(["ip", *route], check=True)
-    domain = new_domain()
     with (
+        own_domain() as domain,
         camera_in(domain) as listener,
         CameraProcess(domain),
         NodeProcess(domain, log, *TOPICS, runtime="onnxruntime") as node,

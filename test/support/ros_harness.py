@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
@@ -34,12 +33,6 @@ from depth_dpt_ros.transport import large_image_settings
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.update(large_image_settings(os.environ))
-_DOMAINS = itertools.count(os.getpid())
-
-
-def new_domain() -> int:
-    """A ROS domain of one's own (1 to 99)."""
-    return 1 + next(_DOMAINS) % 99
 
 
 class NodeProcess:

@@ -14,10 +14,10 @@ from pathlib import Path
 import tensorrt as trt
 
 from depth_dpt_core.engines import Progress
+from depth_dpt_core.engines.tensorrt import MIN_VERSION
 from depth_dpt_core.engines.tensorrt.errors import BuildCancelledError, EngineError
 from depth_dpt_core.engines.tensorrt.logger import process_logger
 
-MIN_VERSION = (10, 3)
 _MIB = 1 << 20
 
 

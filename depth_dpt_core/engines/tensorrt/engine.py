@@ -19,18 +19,20 @@ class TensorRtEngine:
 
     Attributes:
         gpu: the device.
+        name: runtime, precision of the model and device.
         batch: how many images the plan is made for.
         times: where the last inference spent its time; None before the first.
     """
 
     gpu: GpuIdentity
+    name: str
     batch: int
+    concurrent = False
     times: StageTimes | None
 
     def __init__(self, thread: GpuThread, plan: bytes, spec: ModelSpec) -> None:
         """Load a plan that this program wrote; `LoadedEngine` says what it raises."""
         self._thread = thread
-        self._precision = spec.precision
         self.times = None
 
         def load(place: Workplace) -> tuple[GpuIdentity, int]:
@@ -39,16 +41,7 @@ class TensorRtEngine:
             return place.gpu.identity, place.engine.batch
 
         self.gpu, self.batch = thread.call(load)
-
-    @property
-    def name(self) -> str:
-        """Runtime, precision of the model and device."""
-        return f"tensorrt {trt.__version__} ({self._precision}, {self.gpu.name})"
-
-    @property
-    def concurrent(self) -> bool:
-        """One image at a time, on the GPU's thread."""
-        return False
+        self.name = f"tensorrt {trt.__version__} ({spec.precision}, {self.gpu.name})"
 
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Run one batch; see `Engine.infer` and `LoadedEngine.infer`."""

@@ -198,19 +198,8 @@ class _Watched:
 
     def __init__(self, engine: Engine, before: Callable[[], None]) -> None:
         self._engine = engine
+        self.name, self.batch, self.concurrent = engine.name, engine.batch, False
         self._before = before
-
-    @property
-    def name(self) -> str:
-        return self._engine.name
-
-    @property
-    def batch(self) -> int:
-        return self._engine.batch
-
-    @property
-    def concurrent(self) -> bool:
-        return False
 
     def infer(self, tensor: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         self._before()
