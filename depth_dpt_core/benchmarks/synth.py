@@ -23,7 +23,7 @@ from depth_dpt_core.data.synth.render import Renderer
 from depth_dpt_core.data.synth.street.compose import build_street
 
 ROUNDS = 3
-SCENES = 12
+SCENES = 24  # that starting the processes does not count
 WANTED = 20_000  # frames
 # 512 x 256, and as many views of a street as by default
 SETTINGS = SynthSettings(

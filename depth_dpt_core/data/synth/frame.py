@@ -131,8 +131,7 @@ def render_frame(
     ego: NDArray[np.bool_] | None = None,
 ) -> Frame:
     """Render colour and truth; `ego` [H,W] marks where the camera's own bonnet is seen."""
-    depth = renderer.depth(view)
-    linear = renderer.color(view)
+    linear, depth = renderer.color_and_depth(view)
     sky = np.isinf(depth)
     own = np.zeros(depth.shape, np.bool_) if ego is None else ego
     if ego is not None:
