@@ -44,7 +44,7 @@ soak: $(DEV)/ready  ## faults in turn, memory watched, for MINUTES=10; of one fa
 
 builtin: $(DEV)/ready  ## make the built-in model again, resuming where it stopped
 	$(CLEAN) $(DEV)/bin/depth-dpt synth --out training/data/synth --seed 1 --scenes 2000
-	cd training/builtin && for part in coarse.yaml params.yaml; do \
+	cd training/builtin && for part in coarse.yaml middle.yaml params.yaml; do \
 		$(CLEAN) ../../$(DEV)/bin/depth-dpt preprocess --config $$part && \
 		$(CLEAN) $(KEEP_MEMORY) ../../$(DEV)/bin/torchrun --nproc-per-node $(PROCESSES) \
 			-m depth_dpt_ros.cli train --resume --config $$part || exit; done

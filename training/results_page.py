@@ -112,8 +112,8 @@ few to choose anything by.
 ## What each part is worth
 
 One thing taken away or changed at a time (`make ablation`; [`rows.yaml`](ablation/rows.yaml)
-says what): 400 streets each, the same network at 192x96, 26,000 image presentations, one seed, so
-that differences of a few hundredths mean nothing. All are scored on the test split of the
+says what): 250 streets each, the same network at 192x96, 10,000 image presentations, one seed; a
+difference like that of `another seed` means nothing. All are scored on the test split of the
 unchanged streets.
 
 {ablation}

@@ -26,7 +26,7 @@ from depth_dpt_ros.cli import main  # noqa: E402
 pytestmark = pytest.mark.slow
 
 MODELS = {
-    "conv": DPTConfig("regnetx_004", 64, 96, 16),
+    "conv": DPTConfig("resnet10t", 64, 96, 16),
     "vit": DPTConfig("vit_tiny_patch16_224", 64, 96, 16),
 }
 FLOAT, HALF, UINT8, INT64 = 1, 10, 2, 7  # of TensorProto.DataType
@@ -200,9 +200,10 @@ def test_one_image_at_a_time(tmp_path, capsys):
 # onnx/onnx-tensorrt, docs/operators.md at 10.1-GA, the last published before TensorRT 10.3
 FLOATS = {FLOAT, HALF}
 OPERATORS = {
-    "Add": FLOATS, "Cast": FLOATS | {UINT8}, "Concat": FLOATS, "Conv": FLOATS, "Div": FLOATS,
-    "Erf": FLOATS, "Exp": FLOATS, "LayerNormalization": FLOATS, "MatMul": FLOATS, "Mul": FLOATS,
-    "Relu": FLOATS, "Reshape": FLOATS | {INT64}, "Resize": FLOATS, "Slice": FLOATS | {INT64},
+    "Add": FLOATS, "AveragePool": FLOATS, "Cast": FLOATS | {UINT8}, "Concat": FLOATS,
+    "Conv": FLOATS, "Div": FLOATS, "Erf": FLOATS, "Exp": FLOATS, "LayerNormalization": FLOATS,
+    "MatMul": FLOATS, "MaxPool": FLOATS, "Mul": FLOATS, "Relu": FLOATS,
+    "Reshape": FLOATS | {INT64}, "Resize": FLOATS, "Slice": FLOATS | {INT64},
     "Softmax": FLOATS, "Squeeze": FLOATS | {INT64}, "Sub": FLOATS, "Transpose": FLOATS,
 }  # fmt: skip
 RESIZE = {
@@ -231,6 +232,10 @@ def test_tensorrt_knows_every_operator_and_attribute(full, name):
         if node.op_type == "Resize":
             for name, allowed in RESIZE.items():
                 assert facts[name] in allowed, (name, facts[name])
+        if node.op_type in ("AveragePool", "MaxPool"):
+            assert len(node.output) == 1
+            assert len(facts["kernel_shape"]) == 2
+            assert set(facts.get("dilations", [1])) == {1}
         if node.op_type in ("Slice", "Squeeze", "Reshape", "Resize"):  # no shapes from data
             assert set(filter(None, node.input[1:])) <= weights, node.name
         if node.op_type == "LayerNormalization":
