@@ -26,7 +26,7 @@ def only_one_at(path: Path, *, wait: float = 0.0) -> Iterator[None]:
         BusyError: another process still holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=wait)
+    lock = FileLock(path.with_name(f".{path.name.lstrip('.')}.lock"), timeout=wait)
     try:
         lock.acquire()
     except Timeout as error:

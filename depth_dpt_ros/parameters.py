@@ -34,8 +34,6 @@ APPLIES: dict[Applies, str] = {
 }
 _CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-
-
 UNSCALED = 1.0  # depth_scale of who has not measured one
 
 
