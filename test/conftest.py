@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What concerns all tests: their ROS domains, their order, and launch_testing's plugin."""
+"""What concerns all tests: ROS domains, Ctrl-C, their order, and launch_testing's plugin."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,11 @@ def domain() -> Iterator[int]:
     """A ROS domain that nobody else on this machine uses."""
     with own_domain() as domain:
         yield domain
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C, which tests send, be heeded also where a shell runs them in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -352,17 +352,19 @@ def test_a_third_partys_model_is_judged_again_when_its_description_changes(gpu, 
 
 def test_an_interrupted_caller_does_not_wait_for_the_build(gpu, model):
     phases = []
-    begun = threading.Event()
+    begun, interrupted = threading.Event(), threading.Event()
 
     def progress(phase, share):
         phases.append(phase)
         begun.set()
-        time.sleep(0.05)
+        interrupted.wait(10)
+        time.sleep(0.2)
         return True
 
     def interrupt():
         begun.wait()
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        interrupted.set()
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
