@@ -60,8 +60,9 @@ def test_processes_get_different_domains_and_a_killed_one_gives_its_own_back(
 
 
 def test_when_all_are_in_use_a_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_COUNT", 0)
-    with pytest.raises(RuntimeError, match="all ROS domains"), own_domain():
+    monkeypatch.setattr(module, "_COUNT", 1)
+    refused = pytest.raises(RuntimeError, match="all ROS domains from 1 to 1 are in use")
+    with refused, own_domain(), own_domain():
         pass
 
 
