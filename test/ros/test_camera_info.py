@@ -52,9 +52,11 @@ def wait_of(buffer: CameraInfoBuffer, second: int, timeout: float = 5.0) -> floa
 
 def test_the_first_images_wait_for_any_camera_info_until_the_timeout() -> None:
     buffer = CameraInfoBuffer()
-    assert wait_of(buffer, 1) == pytest.approx(5.0, abs=0.05)
+    begun = time.monotonic()
+    due = buffer.due(10**9, 5.0)
+    assert begun + 5.0 <= due <= time.monotonic() + 5.0
     time.sleep(0.2)
-    assert wait_of(buffer, 2) == pytest.approx(4.8, abs=0.1)  # since the very first
+    assert buffer.due(2 * 10**9, 5.0) == due  # since the very first
     assert wait_of(buffer, 2, timeout=0.1) < 0
     buffer.add(info(1))
     assert wait_of(buffer, 2) <= 0
@@ -64,7 +66,8 @@ def test_an_image_waits_a_moment_for_its_own_where_there_are_pairs() -> None:
     buffer = CameraInfoBuffer()
     buffer.add(info(0))
     assert second_of(buffer.match(0)) == 0
-    assert 0 < wait_of(buffer, 1) <= 0.1
+    asked = time.monotonic()
+    assert asked < buffer.due(10**9, 5.0) <= time.monotonic() + 0.1
     buffer.add(info(1))
     assert wait_of(buffer, 1) <= 0
     assert second_of(buffer.match(10**9)) == 1
@@ -79,7 +82,7 @@ def test_newer_images_do_not_wait_anew_when_the_camera_info_stops() -> None:
     while wait_of(buffer, second) > 0:  # each replaced by the next before its time has come
         second += 1
         time.sleep(0.02)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 10
     assert second > 2
     assert second_of(buffer.match(second * 10**9)) == 0
     assert wait_of(buffer, second + 1) <= 0  # no pairs any more

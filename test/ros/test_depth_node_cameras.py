@@ -157,7 +157,7 @@ def test_no_camera_delays_another_by_more_than_one_inference(
         values = values_of(fast.wait_for_status(WARN, name="depth_node: slow"))
         assert values["images replaced by newer ones"] == "0"
         assert float(values["wait p50 (ms)"]) < 1.2e3 * INFERENCE
-        assert float(values["wait p99 (ms)"]) < 1.8e3 * INFERENCE  # of a busy machine
+        assert float(values["wait p95 (ms)"]) < 1.8e3 * INFERENCE  # of a busy machine
         assert float(values["network p50 (ms)"]) > 1e3 * INFERENCE
 
 
@@ -185,7 +185,7 @@ def test_waiting_images_are_answered_in_one_inference(
             front.spin(0.04)
         inferences = (time.monotonic() - begun) / INFERENCE  # at most
         for name, camera in three.items():  # one after the other each would have a third
-            assert len(camera.depth) - before[name] > 0.55 * inferences
+            assert len(camera.depth) - before[name] > 0.45 * inferences
 
 
 def test_a_camera_in_trouble_leaves_the_others_alone(domain: int, tmp_path: Path) -> None:

@@ -67,9 +67,8 @@ def test_stages_rates_and_age_and_a_camera_that_falls_silent(
         for stage in STAGES:
             p50, p95, p99 = (float(values[f"{stage} p{p} (ms)"]) for p in (50, 95, 99))
             assert 0 <= p50 <= p95 <= p99 < 3000
-        parts = sum(float(values[f"{stage} p50 (ms)"]) for stage in STAGES[1:])
-        assert float(values["latency p50 (ms)"]) == pytest.approx(parts, rel=0.5, abs=1)
-        assert 300 < float(values["age p50 (ms)"]) < 1000
+            assert p50 <= float(values["latency p50 (ms)"])
+        assert 300 < float(values["age p50 (ms)"]) < 3000
         assert float(values["age p99 (ms)"]) >= float(values["age p50 (ms)"])
         assert 4 < float(values["input rate (Hz)"]) < 21
         assert 4 < float(values["output rate (Hz)"]) < 21

@@ -259,12 +259,12 @@ def test_signals_end_a_build(
     camera: Camera, domain: int, tmp_path: Path, model: str,
     tensorrt: Callable[..., None], number: signal.Signals,
 ) -> None:  # fmt: skip
-    tensorrt(step_seconds=0.5)
+    tensorrt(step_seconds=1.0)  # of ten
     with NodeProcess(domain, tmp_path / "log", model=model) as node:
         wait_for_level(camera, WARN, "building the engine")
         begun = time.monotonic()
         assert node.stop(number) == 0
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 5
         assert "Traceback" not in node.log()
     assert engines(tmp_path) == []
     assert "violation" not in (tmp_path / "gpu.log").read_text()

@@ -57,7 +57,7 @@ def test_what_is_not_due_holds_nobody_up() -> None:
     frames.put("now", 2)
     assert frames.take(2) == [("now", 2)]
     assert frames.take(2) == [("later", 1)]
-    assert soon <= time.monotonic() < soon + 0.2
+    assert soon <= time.monotonic() < soon + 5
 
 
 def test_wake_looks_again_at_what_was_not_due() -> None:
