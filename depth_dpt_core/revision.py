@@ -30,9 +30,19 @@ def source_revision() -> str:
 @functools.cache
 def training_code() -> str:
     """Digest of the code that decides what training makes of settings and data."""
+    return _digest(*TRAINING_CODE)
+
+
+@functools.cache
+def street_code() -> str:
+    """Digest of the code that decides what streets are made of a seed and ranges."""
+    return _digest("camera.py", "data/cityscapes.py", "data/synth/**/*.py")
+
+
+def _digest(*patterns: str) -> str:
     core = Path(__file__).parent
     digest = hashlib.sha256()
-    for pattern in TRAINING_CODE:
+    for pattern in patterns:
         for path in sorted(core.glob(pattern)):
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -22,8 +22,8 @@ from runs import HERE, depth_dpt, one_per_core, train_and_score
 from depth_dpt_core.evaluation.checkpoint import estimator_of
 from depth_dpt_core.files import sha256_of, write_atomically
 
-SCENES = 250
-SEED = 2  # streets of their own, for the test split is of seed 1
+SCENES = 200
+SEED = 2  # unless a row has its own; streets of their own, for the test split is of seed 1
 FOLDER = HERE / "ablation"
 ALL = "everything"
 
@@ -54,11 +54,12 @@ def place(name: str) -> str:
 
 def render(name: str, ranges: dict[str, Any]) -> None:
     """Render the streets of a row, and preprocess them."""
+    seed = ranges.pop("seed", SEED)
     data = HERE / "data" / f"ablation_{place(name)}"
     data.parent.mkdir(exist_ok=True)
     file = data.with_suffix(".yaml")
     file.write_text(yaml.safe_dump(ranges))
-    depth_dpt("synth", "--out", data, "--seed", SEED, "--scenes", SCENES, "--width", 256,
+    depth_dpt("synth", "--out", data, "--seed", seed, "--scenes", SCENES, "--width", 256,
               "--ranges", file, "--workers", len(os.sched_getaffinity(0)))  # fmt: skip
     config = FOLDER / "runs" / f"{place(name)}_data.yaml"
     config.parent.mkdir(exist_ok=True)

@@ -20,7 +20,7 @@ def document(report: dict[str, Any], out: Path) -> str:
         file=model["file"], digest=model["sha256"], training=model["training"],
         data=model["data"], revision=model["revision"] or "unknown",
         synthetic=table({"": report["synthetic"]}),
-        focal=focal_table(report["focal"]),
+        streets=report["focal"]["1.0"]["model"]["images"], focal=focal_table(report["focal"]),
         real=table(report["real"]) if report.get("real") else "Not measured.\n",
         ablation=ablation_table(out),
         looks=looks_table(json.loads(looks.read_text()) if looks.exists() else []),
@@ -99,7 +99,8 @@ camera, from its height, pitch and roll.
 
 ## Focal length
 
-60 streets of a seed of their own, seen with five focal lengths from the same places:
+{streets} streets of a seed of their own, seen with five focal lengths from (nearly always) the
+same places:
 
 {focal}
 ## Real frames
@@ -112,8 +113,9 @@ few to choose anything by.
 ## What each part is worth
 
 One thing taken away or changed at a time (`make ablation`; [`rows.yaml`](ablation/rows.yaml)
-says what): 250 streets each, the same network at 192x96, 10,000 image presentations, one seed; a
-difference like that of `another seed` means nothing. All are scored on the test split of the
+says what): 200 streets each, the same network at 192x96, 8,000 image presentations, one seed.
+Differences like those of `another seed` (rows of the recipe) and `other streets` (rows of the
+generator) mean nothing. All are scored on the test split of the
 unchanged streets.
 
 {ablation}

@@ -58,3 +58,8 @@ def test_the_page_says_what_was_measured_and_counts_every_look(tmp_path):
     again = make(folder)  # no look: the figures on real frames stay as they were
     assert f"| 1 | all | model | {row['abs_rel']:.3f} |" in again
     assert len(json.loads((folder / "results" / "looks.json").read_text())) == 1
+    numbers = folder / "results" / "results.json"
+    report = json.loads(numbers.read_text())
+    report["model"]["sha256"] = "of another model"
+    numbers.write_text(json.dumps(report))
+    assert "Not measured" in make(folder).partition("## Real frames")[2].partition("##")[0]

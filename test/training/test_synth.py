@@ -26,6 +26,9 @@ from depth_dpt_core.data.synth.ranges import SynthRanges, load_ranges
 from depth_dpt_core.data.synth.render import Renderer
 from depth_dpt_core.data.synth.sensor import Sensor
 from depth_dpt_core.data.synth.street.compose import build_street
+from depth_dpt_core.data.synth.street.ground import draw_layout
+from depth_dpt_core.data.synth.street.street import BEHIND, LENGTH
+from depth_dpt_core.data.synth.street.traffic import Fleet, add_parked, add_traffic
 from depth_dpt_core.evaluation.flat_ground import flat_ground_depth
 
 WIDTH = 64
@@ -38,6 +41,15 @@ def draw(seed):
     street = build_street(rng, RANGES)
     renderer = Renderer(street)
     return street, renderer, draw_view(street, renderer, rng, RANGES.camera, WIDTH), rng
+
+
+class Counted(MeshBuilder):
+    """Counts meshes in place of keeping them."""
+
+    count = 0
+
+    def add_mesh(self, mesh):
+        self.count += 1
 
 
 def sign(value) -> float:
@@ -105,7 +117,7 @@ def test_truth_is_unknown_on_the_own_bonnet_and_in_the_sky_and_nowhere_else():
     for seed in range(3, 6):
         _, renderer, view, rng = draw(seed)
         exact = renderer.depth(view)
-        ego = draw_bonnet(rng, WIDTH, view.height)
+        ego = draw_bonnet(rng, RANGES.camera, WIDTH, view.height)
         frame = render_frame(renderer, view, Sensor.draw(rng, RANGES.sensor), rng, ego=ego)
         assert np.array_equal(frame.ego, ego)
         assert np.array_equal(frame.sky, np.isinf(exact) & ~ego)
@@ -131,13 +143,91 @@ def test_an_empty_level_road_is_as_far_as_its_mounting_says():
     np.testing.assert_allclose(Mounting.of(1.5, view.mounting.down).roll, 0.06)
 
 
-def test_inside_a_lorry_is_no_place_for_a_camera():
+@pytest.mark.parametrize("yaw", [0.0, 0.7, 1.57, 3.14])
+def test_inside_a_lorry_is_no_place_for_a_camera(yaw):
     street, renderer, view, _ = draw(2)
+    size = {"intrinsics": view.intrinsics, "width": WIDTH, "height": view.height}
+    view = look(street, 20.0, **size, yaw=yaw - float(street.terrain.heading(np.array(20.0))))
     assert not renderer.is_enclosed(view)
     builder = MeshBuilder()
     builder.add_mesh(street.mesh)
     builder.add(box(view.position - [0, 1.2, 0], [2.4, 3.0, 7.0]), Material.PLAIN, [0.2] * 3)
     assert Renderer(dataclasses.replace(street, mesh=builder.build())).is_enclosed(view)
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.8, 1.57])
+def test_a_camera_on_a_slope_stands_as_its_mounting_says(yaw):
+    """The road beneath it is a plane, seen at right angles to the mounting's `down`."""
+    hilly = RANGES.changed({"road": {"slope": [0.05, 0.05], "curve": [0.004, 0.004]}})
+    street = build_street(np.random.default_rng(4), hilly)
+    place = street.terrain.place
+    x = street.layout.own_center
+    steps = np.array([x, x, x + 0.1]), np.array([30.0, 30.1, 30.0])
+    origin, along, across = np.stack(place(*steps), 1)
+    view = look(
+        street, 30.0, intrinsics=Intrinsics(64.0, 64.0, 31.5, 15.5), width=64, height=32,
+        pitch=0.03, roll=-0.02, yaw=yaw,
+    )  # fmt: skip
+    for direction in (along - origin, across - origin):
+        seen = view.axes.T @ direction / np.linalg.norm(direction)
+        assert seen @ view.mounting.down == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("z", [5.0, 60.0, 150.0, 290.0, 330.0])
+def test_a_bend_keeps_the_size_of_things_and_their_right_angles(z):
+    bent = RANGES.changed({"road": {"slope": [0, 0], "curve": [0.004, 0.004]}})
+    terrain = build_street(np.random.default_rng(1), bent).terrain
+    builder = MeshBuilder()
+    builder.add(box([1.7, 0, z], [1.8, 1.5, 4.5]), Material.PLAIN, [0.2] * 3)
+    car = builder.build()
+    corners = [
+        int(np.argmin(np.linalg.norm(car.vertices - [1.7 + dx, 0, z + dz], axis=1)))
+        for dx, dz in ((-0.9, -2.25), (0.9, -2.25), (-0.9, 2.25))
+    ]
+    here, aside, ahead = terrain.bend(car).vertices[corners].astype(np.float64)
+    width, length = aside - here, ahead - here
+    assert np.linalg.norm(width) == pytest.approx(1.8, rel=0.01)
+    assert np.linalg.norm(length) == pytest.approx(4.5, rel=0.01)
+    assert width @ length / 1.8 / 4.5 == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("rise", [-0.25, 0.0, 0.35])
+def test_the_land_is_where_things_are_put_on_it(rise):
+    kinds = {name: {"share": float(name == "highway")} for name in RANGES.kinds}
+    kinds["highway"] |= {
+        "embankment": [rise, rise], "trees_per_100m": [0, 0], "bushes_per_100m": [0, 0],
+        "building_share": [0, 0], "fence_share": [0, 0],
+    }  # fmt: skip
+    road = {"slope": [0, 0], "curve": [0, 0], "clutter_per_100m": [0, 0]}
+    street = build_street(np.random.default_rng(6), RANGES.changed({"kinds": kinds, "road": road}))
+    ground = street.mesh.faces[street.mesh.material == Material.GROUND]
+    corners = street.mesh.vertices.astype(np.float64)[ground]
+    for beyond in (3.0, 10.0, 20.0, 40.0):
+        x = street.layout.borders[1] + beyond
+        below = nearest_hit(corners, np.array([x, 50.0, 31.3]), np.array([0.0, -1.0, 0.0]))
+        assert 50 - below == pytest.approx(street.layout.ground(x), abs=0.02)
+
+
+@pytest.mark.parametrize("rate", [0.0, 2.0, 6.0])
+def test_as_many_vehicles_as_were_asked_for(rate):
+    kind = dataclasses.replace(
+        RANGES.kinds["urban"], traffic_per_100m=(rate, rate), parked_per_100m=(rate, rate),
+        jam_share=0.0, parking_share=1.0, crossing_share=0.0,
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    fleet = Fleet(rng)
+    driving, parked = Counted(), Counted()
+    lanes = strips = 0
+    for _ in range(30):
+        layout = draw_layout(rng, kind, RANGES.road)
+        add_traffic(driving, layout, kind, fleet, rng, clear_ahead=0.0)
+        add_parked(parked, layout, kind, fleet, rng)
+        lanes += sum(layout.lanes)
+        strips += 2
+    metres = LENGTH + BEHIND
+    assert driving.count / lanes / metres * 100 == pytest.approx(rate, rel=0.1)
+    # less, for some are too long to stand at right angles to the kerb
+    assert 0.8 * rate <= parked.count / strips / metres * 100 <= 1.1 * rate
 
 
 @pytest.mark.parametrize("kind", list(RANGES.kinds))
@@ -175,6 +265,14 @@ def test_a_file_of_ranges_changes_those_and_no_others(tmp_path):
         ("camera: [1, 2]", "where names are expected"),
         ("light: {sun_share: often}", "'often' where a number is expected"),
         ("a: [b", "not YAML"),
+        ("camera: {height: [.nan, 2]}", "\\[low, high\\] is expected"),
+        ("camera: {height: [-1, 2]}", "camera: height: -1: must not be below 0"),
+        ("camera: {aspect: [0, 2]}", "camera: aspect: 0: must be above 0"),
+        ("camera: {bonnet_share: 7}", "bonnet_share: 7: a share is 1 at most"),
+        (
+            "kinds:\n" + "".join(f" {kind}: {{share: 0}}\n" for kind in RANGES.kinds),
+            "kinds: one share at least must be above 0",
+        ),
     ],
 )
 def test_a_wrong_file_of_ranges_is_refused_by_name(tmp_path, text, message):
@@ -272,6 +370,31 @@ def test_a_folder_of_other_settings_is_refused_and_left_as_it_was(tmp_path, chan
     with pytest.raises(ValueError, match="other settings"):
         generate(tmp_path, SynthSettings(**{**first, **changed}), workers=1)
     assert content(tmp_path) == before
+
+
+def test_frames_of_another_revision_and_other_files_are_not_mixed_with(tmp_path):
+    (tmp_path / "leftImg8bit").mkdir()
+    with pytest.raises(ValueError, match="something else than streets: choose an empty folder"):
+        generate(tmp_path, SynthSettings(scenes=0), workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["leftImg8bit"]
+
+    streets = tmp_path / "streets"
+    generate(streets, SynthSettings(scenes=0), workers=1)
+    record = streets / "synth.json"
+    held = json.loads(record.read_text())
+    record.write_text(json.dumps({**held, "code": "0" * 64}))
+    with pytest.raises(ValueError, match="another revision of depth-dpt"):
+        generate(streets, SynthSettings(scenes=0), workers=1)
+    record.write_text(json.dumps({**held, "scenes": 3}))
+    with pytest.raises(ValueError, match="more than 2 streets"):
+        generate(streets, SynthSettings(scenes=2), workers=1)
+
+
+@pytest.mark.slow
+def test_a_set_can_be_extended(small, tmp_path):
+    generate(tmp_path, dataclasses.replace(SMALL, scenes=1), workers=1)
+    assert generate(tmp_path, SMALL, workers=1) == 4
+    assert content(tmp_path) == content(small)
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from depth_dpt_core.data.synth.sensor import Sensor
 from depth_dpt_core.data.synth.street.compose import build_street
 from depth_dpt_core.data.workers import worker_processes
 from depth_dpt_core.files import write_atomically
+from depth_dpt_core.revision import street_code
 
 _SETTINGS_FILE = "synth.json"
 _DEFLATE = [cv2.IMWRITE_TIFF_COMPRESSION, 8]  # of TIFF's own numbering; lossless
@@ -56,19 +57,39 @@ def generate(out: Path, settings: SynthSettings, *, workers: int) -> int:
     there, which is written last.
 
     Raises:
-        ValueError: `out` holds a data set made from other settings.
+        ValueError: `out` holds something else, or a data set made from other settings or by
+            another revision of this code, or more streets than asked for.
         RendererMissingError: the ray caster is not installed.
     """
     ray_caster()  # before anything is written
     out.mkdir(parents=True, exist_ok=True)
     record = out / _SETTINGS_FILE
-    wanted = json.loads(json.dumps(asdict(settings)))
-    if record.exists() and json.loads(record.read_text()) != wanted:
-        raise ValueError(f"{out} holds frames made from other settings: choose an empty folder")
+    wanted = {**json.loads(json.dumps(asdict(settings))), "code": street_code()}
+    _check_folder(out, record, wanted)
     write_atomically(record, json.dumps(wanted, indent=1).encode())
     with worker_processes(workers) as pool:
         jobs = [pool.submit(_render_scene, out, settings, i) for i in range(settings.scenes)]
         return sum(job.result() for job in tqdm(jobs, unit="scene", desc=str(out)))
+
+
+def _check_folder(out: Path, record: Path, wanted: dict[str, Any]) -> None:
+    """Refuse a folder whose content would be mixed with other frames."""
+    if not record.exists():
+        if any(not item.name.startswith(".") for item in out.iterdir()):
+            raise ValueError(f"{out} holds something else than streets: choose an empty folder")
+        return
+    held = json.loads(record.read_text())
+    if held.pop("scenes") > wanted["scenes"]:
+        raise ValueError(
+            f"{out} holds more than {wanted['scenes']} streets: choose an empty folder"
+        )
+    different = {name for name in wanted if name != "scenes" and held.get(name) != wanted[name]}
+    if different == {"code"}:
+        raise ValueError(
+            f"{out} holds frames made by another revision of depth-dpt: choose an empty folder"
+        )
+    if different:
+        raise ValueError(f"{out} holds frames made from other settings: choose an empty folder")
 
 
 def _render_scene(out: Path, settings: SynthSettings, scene: int) -> int:
@@ -83,7 +104,7 @@ def _render_scene(out: Path, settings: SynthSettings, scene: int) -> int:
             camera = draw_view(street, renderer, rng, settings.ranges.camera, settings.width)
             ego = None
             if rng.random() < settings.ranges.camera.bonnet_share:
-                ego = draw_bonnet(rng, camera.width, camera.height)
+                ego = draw_bonnet(rng, settings.ranges.camera, camera.width, camera.height)
             sensor = Sensor.draw(rng, settings.ranges.sensor)
             frame = render_frame(renderer, camera, sensor, rng, ego=ego)
             baseline = rng.uniform(*settings.ranges.camera.stereo_baseline)

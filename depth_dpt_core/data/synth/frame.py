@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_dpt_core.camera import Intrinsics, Mounting
-from depth_dpt_core.data.synth.geometry.mesh import Floats
+from depth_dpt_core.data.synth.geometry.mesh import Floats, rotation
 from depth_dpt_core.data.synth.ranges import CameraRanges
 from depth_dpt_core.data.synth.render import Renderer, View
 from depth_dpt_core.data.synth.sensor import Sensor
@@ -17,7 +17,6 @@ from depth_dpt_core.data.synth.street.street import Street
 
 _MIN_CLEARANCE = 1.2  # m; nearer, the camera would stand inside or against something
 _TRIES = 20
-_DRIVE = 100.0  # m of the street that cameras stand on
 
 
 @dataclass(frozen=True)
@@ -50,29 +49,34 @@ def look(
 ) -> View:
     """Place a camera in its own lane at z, facing along the road.
 
-    Lengths in metres, angles in radians: positive pitch looks up, positive yaw to the right.
+    Lengths in metres; angles in radians, relative to the road there: positive pitch looks up,
+    positive yaw to the right.
     """
-    here, ahead = street.terrain.offset(np.array([z, z + 1.0])), z + 1.0
-    side, up = here
-    heading = float(np.arctan2(side[1] - side[0], ahead - z)) + yaw
-    tilt = float(np.arctan2(up[1] - up[0], ahead - z)) * np.cos(yaw) + pitch
-    forward = np.array(
-        [np.sin(heading) * np.cos(tilt), np.sin(tilt), np.cos(heading) * np.cos(tilt)]
-    )
-    right = np.array([np.cos(heading), 0.0, -np.sin(heading)])
+    forward = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+    right = np.array([np.cos(yaw), 0.0, -np.sin(yaw)])
     down = np.cross(right, forward)  # the world frame is left-handed
-    axes = np.stack(
+    above_road = np.stack(
         [
             np.cos(roll) * right + np.sin(roll) * down,
             np.cos(roll) * down - np.sin(roll) * right,
             forward,
-        ],
-        1,
+        ]
     )
-    lane = street.layout.own_center + aside
-    position = np.array([lane + side[0], camera_height + up[0], z], np.float32)
+    place = np.array(street.layout.own_center + aside), np.array(z)
+    terrain = street.terrain
+    axes = above_road @ _climb(float(terrain.grade(place[1])))
+    axes = axes @ rotation(float(terrain.heading(place[1])))
+    position = np.stack(terrain.place(*place)) + [0, camera_height, 0]
     mounting = Mounting(camera_height, pitch, roll)
-    return View(position, axes.astype(np.float32), intrinsics, width, height, mounting)
+    return View(
+        position.astype(np.float32), axes.T.astype(np.float32), intrinsics, width, height, mounting
+    )
+
+
+def _climb(grade: float) -> NDArray[np.float64]:
+    """Matrix [3,3] that tilts row vectors from z towards y by `grade` radians."""
+    cos, sin = np.cos(grade), np.sin(grade)
+    return np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
 
 
 def draw_view(
@@ -105,13 +109,14 @@ def _any_view(
 ) -> View:
     low, high = np.log(ranges.focal_over_width)
     focal = width * float(np.exp(rng.uniform(low, high)))
-    center = rng.normal([0.5 * width, 0.5 * height], [0.01 * width, 0.03 * height])
+    spread = [ranges.principal_x * width, ranges.principal_y * height]
+    center = rng.normal([0.5 * width, 0.5 * height], spread)
     aside = rng.random() < ranges.side_view_share
     span = (-ranges.side_view_yaw, ranges.side_view_yaw) if aside else ranges.yaw
     return look(
         street,
-        rng.uniform(0, _DRIVE),
-        intrinsics=Intrinsics(focal, focal * rng.uniform(0.99, 1.01), *center.tolist()),
+        rng.uniform(*ranges.place),
+        intrinsics=Intrinsics(focal, focal * rng.uniform(*ranges.pixel_aspect), *center.tolist()),
         width=width,
         height=height,
         aside=rng.normal(0, ranges.offset),
@@ -140,13 +145,16 @@ def render_frame(
     return Frame(sensor.expose(linear, rng), truth, sky & ~own, own, view.intrinsics)
 
 
-def draw_bonnet(rng: np.random.Generator, width: int, height: int) -> NDArray[np.bool_]:
+def draw_bonnet(
+    rng: np.random.Generator, ranges: CameraRanges, width: int, height: int
+) -> NDArray[np.bool_]:
     """Draw the outline of a bonnet along the lower edge: [H,W] bool."""
-    crown = rng.uniform(0.02, 0.16) * height
-    half_width = rng.uniform(0.6, 1.3) * width
+    crown = rng.uniform(*ranges.bonnet_height) * height
+    half_width = rng.uniform(*ranges.bonnet_half_width) * width
     middle = rng.normal(0.5, 0.05) * width
     x, y = np.arange(width), np.arange(height)[:, None]
-    edge = height - crown + rng.uniform(0.1, 0.9) * height * ((x - middle) / half_width) ** 2
+    drop = rng.uniform(*ranges.bonnet_drop) * height
+    edge = height - crown + drop * ((x - middle) / half_width) ** 2
     return np.asarray(y > edge, np.bool_)
 
 

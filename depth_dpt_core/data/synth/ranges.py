@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every range that the synthetic streets are drawn from, in one place.
+"""Every range that layout, camera, light, weather and sensor of the streets are drawn from.
+
+Shapes and colours of single things stand with the things: `vehicles/`, `buildings/`, `plants/` ...
 
 Uniform (low, high) unless a comment says otherwise; metres, radians, shares of 0..1. A file that
 holds some of them changes those (`depth-dpt synth --ranges FILE`), by the names used here:
@@ -13,12 +15,15 @@ holds some of them changes those (`depth-dpt synth --ranges FILE`), by the names
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 Range = tuple[float, float]
+_SIGNED = {"pitch", "roll", "yaw", "embankment"}
+_POSITIVE = {"focal_over_width", "aspect", "pixel_aspect", "gamma", "fog", "visibility"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,11 @@ class CameraRanges:
     """
 
     focal_over_width: Range = (0.45, 1.25)  # drawn log-uniformly
-    aspect: Range = (1.3, 3.4)  # width / height, drawn log-uniformly
+    aspect: Range = (1.3, 3.4)  # width / height, drawn log-uniformly; no portrait pictures
+    pixel_aspect: Range = (0.99, 1.01)  # fy / fx
+    principal_x: float = 0.01  # standard deviation from the middle, of the width
+    principal_y: float = 0.03  # of the height
+    place: Range = (0.0, 100.0)  # along the street
     height: Range = (1.1, 2.4)
     pitch: Range = (-0.1, 0.08)  # positive looks up
     roll: Range = (-0.035, 0.035)
@@ -41,6 +50,9 @@ class CameraRanges:
     side_view_yaw: float = 3.1416
     offset: float = 0.4  # standard deviation across the lane
     bonnet_share: float = 0.2
+    bonnet_height: Range = (0.02, 0.16)  # of the picture's
+    bonnet_half_width: Range = (0.6, 1.3)  # of the picture's width
+    bonnet_drop: Range = (0.1, 0.9)  # of its edge over that half width, of the picture's height
     stereo_baseline: Range = (0.2, 0.24)
 
 
@@ -58,6 +70,7 @@ class StreetKind:
     parking_share: float = 0.0  # of the sides
     pavement: Range = (0.0, 0.0)  # width; none: no kerb, the ground begins at the road
     building_share: Range = (0.0, 0.0)  # of the length
+    building_height: Range = (9.0, 30.0)  # that no building along one side exceeds
     setback: Range = (0.0, 6.0)  # of buildings from the pavement
     barrier_share: float = 0.0  # guard rails, concrete or noise barriers, of the sides
     fence_share: Range = (0.0, 0.4)  # where there is no building
@@ -123,6 +136,8 @@ class RoadRanges:
     slope: Range = (0.0, 0.05)  # largest grade
     curve: Range = (0.0, 0.004)  # largest curvature, 1/m
     kerb_height: Range = (0.04, 0.18)
+    crossing_place: Range = (10.0, 130.0)  # of a crossroads along the street
+    crossing_half_width: Range = (3.5, 9.0)
     wear: Range = (0.0, 1.0)  # cracks, patches, stains, faded paint
     crossing_people: Range = (0.0, 2.5)  # on the carriageway, of the nearest 80 m
     clutter_per_100m: Range = (0.0, 3.0)  # boxes and balls of no kind, some of them floating
@@ -134,11 +149,20 @@ class LightRanges:
 
     sun_share: float = 0.6
     sun_elevation: Range = (0.12, 1.25)
-    sky_light: Range = (0.35, 0.8)  # of a sunlit white surface
+    sun: Range = (0.9, 1.7)  # light of a high sun on a white surface that faces it
+    clouds_in_sun: Range = (0.0, 0.65)  # share of the sky
+    clouds_overcast: Range = (0.7, 1.0)
+    sky: Range = (0.75, 1.15)  # brightness
+    sky_light: Range = (0.35, 0.8)  # what of that falls on the street
+    zenith_in_sun: Range = (0.4, 0.9)  # brightness that is seen, of the sky's own
+    zenith_overcast: Range = (0.8, 1.1)
+    haze_in_sun: Range = (0.55, 1.05)  # brightness of the air at the horizon
+    haze_overcast: Range = (0.8, 1.05)
     fog_share: float = 0.15
     fog: Range = (120.0, 1200.0)  # visibility, drawn log-uniformly, as is the next
     visibility: Range = (3000.0, 30000.0)
     wet_share: float = 0.1  # streets whose road mirrors
+    wetness: Range = (0.3, 1.0)  # of those
 
 
 @dataclass(frozen=True)
@@ -154,7 +178,8 @@ class SensorRanges:
     vignette: Range = (0.0, 0.4)
     noise: Range = (0.0, 0.025)  # of full scale, at half brightness
     blur: Range = (0.0, 0.9)  # standard deviation, pixels
-    motion: Range = (0.0, 2.0)  # length of motion blur, pixels, in a quarter of the frames
+    motion: Range = (0.0, 2.0)  # length of motion blur, pixels
+    motion_share: float = 0.25  # of the frames
     sharpening: Range = (0.0, 1.2)  # of the difference to a blurred copy
     jpeg_quality: tuple[int, int] = (50, 97)
 
@@ -177,6 +202,8 @@ class SynthRanges:
                 begins with `source`.
         """
         ranges: SynthRanges = _changed(self, changes, source)
+        if not any(kind.share for kind in ranges.kinds.values()):
+            raise ValueError(f"{source}: kinds: one share at least must be above 0")
         return ranges
 
 
@@ -196,16 +223,16 @@ def load_ranges(path: Path) -> SynthRanges:
     return SynthRanges().changed(changes or {}, str(path))
 
 
-def _changed(value: Any, change: Any, where: str) -> Any:
-    """`value` with what `change` holds, of the same form."""
+def _changed(value: Any, change: Any, where: str, name: str = "") -> Any:
+    """`value`, which has that name, with what `change` holds, of the same form."""
     if dataclasses.is_dataclass(value) or isinstance(value, dict):
         old = value if isinstance(value, dict) else vars(value)
         if not isinstance(change, Mapping):
             raise ValueError(f"{where}: {change!r} where names are expected: {', '.join(old)}")
-        for name in change:
-            if name not in old:
-                raise ValueError(f"{where}: no range {name!r}; there are {', '.join(old)}")
-        new = {name: _changed(old[name], change[name], f"{where}: {name}") for name in change}
+        for key in change:
+            if key not in old:
+                raise ValueError(f"{where}: no range {key!r}; there are {', '.join(old)}")
+        new = {key: _changed(old[key], change[key], f"{where}: {key}", key) for key in change}
         if isinstance(value, dict):
             return {**value, **new}
         return dataclasses.replace(value, **new)  # type: ignore[type-var]
@@ -216,11 +243,23 @@ def _changed(value: Any, change: Any, where: str) -> Any:
             raise ValueError(f"{where}: {change!r} where [low, high] is expected")
         if change[0] > change[1]:
             raise ValueError(f"{where}: {change!r}: low must not be above high")
+        _check_limits(change, where, name)
         return tuple(type(old)(new) for old, new in zip(value, change, strict=True))
     if not _is_number(change):
         raise ValueError(f"{where}: {change!r} where a number is expected")
+    _check_limits([change], where, name)
     return float(change)
 
 
+def _check_limits(numbers: Sequence[float], where: str, name: str) -> None:
+    """Refuse what cannot be drawn from."""
+    if name not in _SIGNED and min(numbers) < 0:
+        raise ValueError(f"{where}: {min(numbers)}: must not be below 0")
+    if name in _POSITIVE and min(numbers) <= 0:
+        raise ValueError(f"{where}: {min(numbers)}: must be above 0")
+    if name.endswith("share") and name != "share" and max(numbers) > 1:
+        raise ValueError(f"{where}: {max(numbers)}: a share is 1 at most")
+
+
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -120,11 +120,11 @@ class Renderer:
         return float(self.depth(coarse).min())
 
     def is_enclosed(self, view: View) -> bool:
-        """Whether the camera stands inside something: walls to both sides and a lid above."""
-        right = view.axes[:, 0]
-        directions = np.stack([right, -right, np.array([0, 1, 0])]).astype(np.float32)
-        distance = self._cast(view.position, directions)["tfar"]
-        return bool(distance.max() < _ENCLOSED)
+        """Whether the camera stands inside something: two walls opposite and a lid above."""
+        right, ahead = view.axes[:, 0], view.axes[:, 2]
+        directions = np.stack([np.array([0, 1, 0]), right, -right, ahead, -ahead])
+        near = self._cast(view.position, directions.astype(np.float32))["tfar"] < _ENCLOSED
+        return bool(near[0] and (near[1:3].all() or near[3:].all()))
 
     def color_and_depth(self, view: View) -> tuple[Floats, Floats]:
         """Linear colour [H,W,3] (1 = white surface in bright light), and `depth`.

@@ -13,7 +13,6 @@ from depth_dpt_core.data.synth.geometry.mesh import Floats
 from depth_dpt_core.data.synth.ranges import SensorRanges
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
-_MOTION_SHARE = 0.25  # of the frames
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Sensor:
             vignette=rng.uniform(*ranges.vignette),
             noise=rng.uniform(*ranges.noise),
             blur=rng.uniform(*ranges.blur),
-            motion=rng.uniform(*ranges.motion) * (rng.random() < _MOTION_SHARE),
+            motion=rng.uniform(*ranges.motion) * (rng.random() < ranges.motion_share),
             motion_angle=rng.uniform(0, np.pi),
             sharpening=rng.uniform(*ranges.sharpening),
             jpeg_quality=int(rng.integers(low, high + 1)),

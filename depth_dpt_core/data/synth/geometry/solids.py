@@ -81,19 +81,6 @@ def tube(points: ArrayLike, radius: float, *, sides: int = 6) -> Solid:
     return loft(path[:, None] + radius * around, closed=False)
 
 
-def torus(center: ArrayLike, axle: ArrayLike, radius: float, thickness: float) -> Solid:
-    """Ring such as a bicycle's tyre: `radius` of its middle line, `thickness` of the tyre."""
-    first, second = _across(np.asarray(axle, np.float64))
-    axis = np.cross(first, second)
-    turn = np.linspace(0, 2 * np.pi, 17)[:, None, None]
-    tilt = np.linspace(0, 2 * np.pi, 6)[None, :, None]
-    outward = np.cos(turn) * first + np.sin(turn) * second
-    points = outward * (radius + thickness / 2 * np.cos(tilt)) + axis * thickness / 2 * np.sin(
-        tilt
-    )
-    return loft(points + np.asarray(center, np.float64), closed=False)
-
-
 def blob(
     center: ArrayLike,
     radii: ArrayLike,

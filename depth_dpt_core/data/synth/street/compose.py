@@ -45,7 +45,7 @@ def build_street(
     add_parked(builder, layout, kind, fleet, rng)
     add_cycles(builder, layout, kind, rng)
     _add_obstacles(builder, layout, rng, ranges, clear_ahead)
-    _add_horizon(builder, rng)
+    _add_horizon(builder, layout.plain, rng)
     terrain = Terrain(rng, ranges.road)
     return Street(terrain.bend(builder.build()), layout, terrain, draw_light(rng, ranges.light))
 
@@ -96,7 +96,7 @@ class _Roadside:
         rng = self._rng
         z = -BEHIND
         wall = self._border + self._sign * self._setback
-        limit = rng.uniform(9, 30)
+        limit = rng.uniform(*self._kind.building_height)
         while z < LENGTH:
             front = rng.uniform(7, 30)
             free = not self._taken(z, z + front)
@@ -116,7 +116,9 @@ class _Roadside:
             front = rng.uniform(10, 32)
             wall = self._border + self._sign * (self._setback + rng.uniform(28, 60))
             if rng.random() < 0.6 and not self._taken(z, z + front):
-                self._place(building(rng, front, rng.uniform(9, 30)), wall, z, front)
+                self._place(
+                    building(rng, front, rng.uniform(*self._kind.building_height)), wall, z, front
+                )
 
     def _line(self, make: Callable[[np.random.Generator, float], Mesh], x: float) -> None:
         """The same long thing from end to end, cut into pieces of which some are missing."""
@@ -195,7 +197,7 @@ def _add_obstacles(
             builder.add_mesh(mesh)
 
 
-def _add_horizon(builder: MeshBuilder, rng: np.random.Generator) -> None:
+def _add_horizon(builder: MeshBuilder, plain: float, rng: np.random.Generator) -> None:
     """Close the far ends with hills, woods and blocks, so that streets do not end in the sky."""
     low, high = sorted(rng.uniform(120, 420, 2))
     for angle in np.arange(-np.pi, np.pi, 0.1):
@@ -208,11 +210,11 @@ def _add_horizon(builder: MeshBuilder, rng: np.random.Generator) -> None:
             continue
         if rng.random() < 0.55:
             color = np.array([0.05, 0.08, 0.035]) * rng.uniform(0.6, 1.6)
-            hill = blob([x, -4, z], [width, rng.uniform(5, 0.12 * distance), width], rng,
+            hill = blob([x, plain - 1.5, z], [width, rng.uniform(5, 0.12 * distance), width], rng,
                         roughness=0.12, detail=2)  # fmt: skip
             builder.add(hill, Material.FOLIAGE, color, pattern=pattern)
         elif rng.random() < 0.75:
             size = [width * 0.5, rng.uniform(6, 45), width * 0.5]
-            block = box([x, -3, z], size, yaw=-angle)
+            block = box([x, plain - 0.5, z], size, yaw=-angle)
             color = rng.uniform(0.2, 0.6) * rng.uniform(0.85, 1.15, 3)
             builder.add(block, Material.FACADE, color, pattern=pattern)

@@ -22,7 +22,11 @@ def draw_layout(rng: np.random.Generator, kind: StreetKind, road: RoadRanges) ->
     )
     crossing = None
     if rng.random() < kind.crossing_share:
-        crossing = Crossing(rng.uniform(10, 130), rng.uniform(3.5, 9), bool(rng.random() < 0.5))
+        place, half_width = (
+            rng.uniform(*road.crossing_place),
+            rng.uniform(*road.crossing_half_width),
+        )
+        crossing = Crossing(place, half_width, bool(rng.random() < 0.5))
     median = rng.uniform(*kind.median) if rng.random() < kind.median_share else 0.0
     # the land is level around a crossroads, or the other road would have to climb
     rise = [0.0, 0.0] if crossing else rng.uniform(*kind.embankment, 2).tolist()
@@ -57,7 +61,7 @@ def add_ground(builder: MeshBuilder, layout: RoadLayout, rng: np.random.Generato
     builder.add(ribbon(left, right, 0.0, _cuts(-BEHIND, LENGTH)), Material.ROAD, asphalt)
     far = np.arange(-600.0, _HORIZON, 20.0)
     soil = _soil(rng)
-    builder.add(ribbon(-_HORIZON, _HORIZON, -2.5, far), Material.GROUND, soil)
+    builder.add(ribbon(-_HORIZON, _HORIZON, layout.plain, far), Material.GROUND, soil)
     spans = [(-BEHIND, LENGTH)]
     if layout.crossing:
         near = layout.crossing.z - layout.crossing.half_width

@@ -19,14 +19,16 @@ def draw_light(rng: np.random.Generator, ranges: LightRanges) -> Light:
     direction = [flat * np.sin(azimuth), np.sin(elevation), flat * np.cos(azimuth)]
     # the lower the sun, the redder and the weaker
     warmth = 1 - 0.45 * np.exp(-3 * elevation)
-    sun = rng.uniform(0.9, 1.7) * warmth * np.array([1.0, 0.4 + 0.6 * warmth, warmth**2])
-    cover = rng.uniform(0.0, 0.65) if sunny else rng.uniform(0.7, 1.0)
-    sky = (_CLEAR + cover * (_GREY - _CLEAR)) * rng.uniform(0.75, 1.15)
+    sun = rng.uniform(*ranges.sun) * warmth * np.array([1.0, 0.4 + 0.6 * warmth, warmth**2])
+    cover = rng.uniform(*(ranges.clouds_in_sun if sunny else ranges.clouds_overcast))
+    sky = (_CLEAR + cover * (_GREY - _CLEAR)) * rng.uniform(*ranges.sky)
     # beside a sunlit street the blue above is no brighter than a wall; clouds are
-    zenith = sky * (rng.uniform(0.4, 0.9) if sunny else rng.uniform(0.8, 1.1))
+    zenith = sky * rng.uniform(*(ranges.zenith_in_sun if sunny else ranges.zenith_overcast))
     foggy = rng.random() < ranges.fog_share
     low, high = np.log(ranges.fog if foggy else ranges.visibility)
-    haze = np.array([0.82, 0.84, 0.86]) * rng.uniform(0.55 if sunny else 0.8, 1.05)
+    haze = np.array([0.82, 0.84, 0.86]) * rng.uniform(
+        *(ranges.haze_in_sun if sunny else ranges.haze_overcast)
+    )
     horizon = 0.4 * zenith + 0.6 * haze
     return Light(
         np.array(direction, np.float32),
@@ -37,5 +39,5 @@ def draw_light(rng: np.random.Generator, ranges: LightRanges) -> Light:
         float(np.exp(rng.uniform(low, high))),
         int(rng.integers(1 << 30)),
         float(cover),
-        float(rng.uniform(0.3, 1.0) * (rng.random() < ranges.wet_share)),
+        float(rng.uniform(*ranges.wetness) * (rng.random() < ranges.wet_share)),
     )

@@ -14,6 +14,8 @@ from depth_dpt_core.data.synth.ranges import RoadRanges
 LENGTH = 300.0
 BEHIND = 60.0  # the street starts this far behind the first camera, for views to the side and back
 _BANK = 15.0  # m beyond the road's edge over which the land rises or falls
+_TURNING = 60.0  # m to either side that turn with the road; land further out would fold
+_PLAIN = -2.5  # m, height of the land far out
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,17 @@ class RoadLayout:
         foot = self.borders[side], self._foot(side)
         return foot, (foot[0] + sign * _BANK, foot[1] + self.rise[side] * _BANK)
 
+    @property
+    def plain(self) -> float:
+        """Height of the land far out, below all that falls away from the road."""
+        return min(_PLAIN, *(self.bank(side)[1][1] - 0.5 for side in (0, 1)))
+
     def _foot(self, side: int) -> float:
         return self.kerb - 0.02 if self.pavement[side] else -0.03
 
 
 class Terrain:
-    """Bends the straight street: slopes and curves as smooth functions of z."""
+    """Lays the straight street along a road that bends (an arc) and goes up and down (a sine)."""
 
     def __init__(self, rng: np.random.Generator, ranges: RoadRanges) -> None:
         wave = rng.uniform(90, 400)
@@ -121,19 +128,43 @@ class Terrain:
         self._rise = rng.uniform(*ranges.slope) / self._wave
         self._curvature = rng.uniform(*ranges.curve) * rng.choice([-1, 1])
 
-    def offset(self, z: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """Sideways and upward shift of the road at z."""
-        near = np.clip(z, 0, LENGTH)
-        side = self._curvature * (near**2 / 2 + LENGTH * (np.maximum(z, LENGTH) - LENGTH))
-        return side, self._rise * np.sin(self._wave * z + self._phase)
+    def heading(self, z: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Direction of the road after z metres, radians from the world's z towards x."""
+        return np.asarray(self._curvature * np.clip(z, 0, LENGTH))
+
+    def grade(self, z: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Angle by which the road rises at z, radians."""
+        slope = self._rise * self._wave * np.cos(self._wave * z + self._phase)
+        return np.asarray(np.arctan(slope))
+
+    def place(
+        self, x: NDArray[np.floating], z: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
+        """World (x, y, z) of points on the road, x across it and z along it, metres.
+
+        The middle line is an arc from z = 0 to LENGTH and straight before and beyond.
+        """
+        heading, bent = self.heading(z), np.clip(z, 0, LENGTH)
+        chord = bent * np.sinc(heading / 2 / np.pi)
+        turning = np.clip(x, -_TURNING, _TURNING)
+        across = chord * np.sin(heading / 2) + (z - bent) * np.sin(heading)
+        along = chord * np.cos(heading / 2) + (z - bent) * np.cos(heading)
+        return (
+            across + turning * np.cos(heading) + x - turning,
+            self._rise * np.sin(self._wave * z + self._phase),
+            along - turning * np.sin(heading),
+        )
 
     def bend(self, mesh: Mesh) -> Mesh:
-        """Return the mesh with every vertex moved along with the road."""
-        side, up = self.offset(mesh.vertices[:, 2])
-        vertices = mesh.vertices.copy()
-        vertices[:, 0] += side.astype(np.float32)
-        vertices[:, 1] += up.astype(np.float32)
-        return replace(mesh, vertices=vertices)
+        """Return the mesh with every vertex, and its normal, moved along with the road."""
+        x, height, z = mesh.vertices.astype(np.float64).T
+        across, up, along = self.place(x, z)
+        cos, sin = np.cos(self.heading(z)), np.sin(self.heading(z))
+        normals = mesh.normals.copy()
+        normals[:, 0] = mesh.normals[:, 0] * cos + mesh.normals[:, 2] * sin
+        normals[:, 2] = mesh.normals[:, 2] * cos - mesh.normals[:, 0] * sin
+        vertices = np.stack([across, height + up, along], 1).astype(np.float32)
+        return replace(mesh, vertices=vertices, normals=normals)
 
 
 @dataclass(frozen=True)

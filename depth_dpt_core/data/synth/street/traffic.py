@@ -48,8 +48,8 @@ def add_traffic(
     for lane, (x, direction) in enumerate(layout.lane_centers()):
         own = lane == layout.lanes[0] + layout.own_lane
         jam = rng.random() < kind.jam_share
-        gap = 1.5 if jam else 100 / max(rng.uniform(*kind.traffic_per_100m), 0.2)
-        z = -BEHIND + rng.exponential(min(gap, 30))
+        per_100m = rng.uniform(*kind.traffic_per_100m)
+        z = -BEHIND + (rng.exponential(1.5) if jam else _free(rng, per_100m))
         while z < LENGTH - 15:
             car = fleet.moving()
             end = z + car.length
@@ -58,7 +58,7 @@ def add_traffic(
                 yaw = rng.normal(0, 0.02) + (np.pi if direction < 0 else 0)
                 place = [x + rng.normal(0, 0.2), 0.0, (z + end) / 2]
                 builder.add_mesh(car.mesh.placed(place, yaw=yaw))
-            z = end + (1.0 if jam else 3.0) + rng.exponential(gap)
+            z = end + (1 + rng.exponential(1.5) if jam else _free(rng, per_100m, car.length, 3))
     if crossing is not None:
         _add_crossing_traffic(builder, layout, kind, fleet, rng)
 
@@ -72,15 +72,15 @@ def _add_crossing_traffic(
     left, right = layout.edges
     for direction in (-1, 1):
         z = crossing.z - direction * crossing.half_width / 2
-        x = -80 + rng.exponential(10)
-        gap = 100 / max(rng.uniform(*kind.traffic_per_100m), 0.5)
+        per_100m = rng.uniform(*kind.traffic_per_100m)
+        x = -80 + _free(rng, per_100m)
         while x < 80:
             car = fleet.moving()
             outside = x > right + 2 or x + car.length < left - 2
             if outside or crossing.green:
                 yaw = direction * _HALF + rng.normal(0, 0.03)
                 builder.add_mesh(car.mesh.placed([x + car.length / 2, 0.0, z], yaw=yaw))
-            x += car.length + 2 + rng.exponential(gap)
+            x += car.length + _free(rng, per_100m, car.length, 2.0)
 
 
 def add_parked(
@@ -97,7 +97,7 @@ def add_parked(
             continue
         sign = 2 * side - 1
         across = strip > 3
-        z = -BEHIND + rng.uniform(0, 10)
+        z = -BEHIND + _free(rng, rate)
         while z < LENGTH - 10:
             car = fleet.parked()
             taken = car.width + 0.7 if across else car.length
@@ -110,8 +110,7 @@ def add_parked(
                 x = layout.edges[side] - sign * (strip / 2 if across else 0.25 + car.width / 2)
                 place = [x + rng.normal(0, 0.06), 0.0, z + taken / 2]
                 builder.add_mesh(car.mesh.placed(place, yaw=turn + rng.normal(0, 0.02)))
-            room = 2.6 if across else 5.5
-            z += taken + 0.5 + rng.exponential(max(100 / max(rate, 0.5) - room, 0.4))
+            z += taken + _free(rng, rate, taken, 0.5)
 
 
 def add_cycles(
@@ -134,6 +133,15 @@ def add_cycles(
                 place = [x, layout.ground(x), z]
                 mesh, yaw = standing[int(rng.integers(len(standing)))], rng.uniform(0, 2 * np.pi)
             builder.add_mesh(mesh.placed(place, yaw=yaw + rng.normal(0, 0.05)))
+
+
+def _free(
+    rng: np.random.Generator, per_100m: float, taken: float = 0.0, least: float = 0.0
+) -> float:
+    """Metres free before the next vehicle, so that `per_100m` stand in 100 m on average."""
+    if not per_100m:
+        return np.inf
+    return least + float(rng.exponential(max(100 / per_100m - taken - least, 0.4)))
 
 
 def _count(rng: np.random.Generator, per_100m: tuple[float, float]) -> int:
