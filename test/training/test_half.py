@@ -151,7 +151,7 @@ def test_the_built_in_model_in_fp16(tmp_path):
     rounded = to_half(model)
     onnx.save(rounded, tmp_path / "half.onnx")
     spec = resolve("builtin").spec
-    assert largest_activation(model, rounded, spec)[1] < 100
+    assert largest_activation(model, rounded, spec)[1] < 65504 / 10  # of what fp16 holds
     for frame in street_frames():
         image = network_input(spec, frame)
         expected = answer(resolve("builtin").path, image)
