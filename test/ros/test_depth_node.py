@@ -20,6 +20,7 @@ from ros_harness import Camera, NodeProcess, camera_in, metres
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from depth_dpt_core.artifact import resolve
 from depth_dpt_core.camera import Intrinsics
 from depth_dpt_core.estimator import DepthEstimator
 from depth_dpt_core.frames import street_frames
@@ -179,18 +180,20 @@ def test_nothing_is_computed_for_nobody(camera: Camera, domain: int, tmp_path: P
 
 def test_network_size_and_millimetres(camera: Camera, domain: int, tmp_path: Path) -> None:
     image = cv2.resize(FRAME, (960, 540))
+    height = resolve("builtin").spec.height  # which is flatter than the image
+    width = round(960 * height / 540)
     with NodeProcess(domain, tmp_path / "log", output_size="network", depth_encoding="16UC1"):
         camera.listen("depth", "info")
         camera.wait_until_subscribed()
         message = camera.answer(image, 800.0)
         camera.wait_for(lambda: camera.info)
-        assert (message.width, message.height) == (455, 256)
+        assert (message.width, message.height) == (width, height)
         assert message.encoding == "16UC1"
         info = camera.info[-1]
-        assert (info.width, info.height) == (455, 256)
-        assert info.p[0] == pytest.approx(800.0 * 455 / 960)
-        assert info.p[6] == pytest.approx((269.5 + 0.5) * 256 / 540 - 0.5)
-        millimetres = np.frombuffer(message.data, "<u2").reshape(256, 455)
+        assert (info.width, info.height) == (width, height)
+        assert info.p[0] == pytest.approx(800.0 * width / 960)
+        assert info.p[6] == pytest.approx((269.5 + 0.5) * height / 540 - 0.5)
+        millimetres = np.frombuffer(message.data, "<u2").reshape(height, width)
         expected = DepthEstimator.load("builtin")(
             image, Intrinsics(800.0, 800.0, 0, 0), at_network_size=True
         )
