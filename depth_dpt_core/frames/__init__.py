@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A few packaged street frames to check models and engines on: inner city, country, haze, a crossroads.
+"""A few packaged street frames to check models and engines on.
 
-Of `depth-dpt synth --seed 7 --scenes 10 --views 1`, numbers 2, 3, 5 and 6, with the ranges
+Inner city, country, haze and a crossroads, of `depth-dpt synth --seed 7 --scenes 10 --views 1`, numbers 2, 3, 5 and 6, with the ranges
 `camera: {aspect: [2, 2], side_view_share: 0}`.
 """
 
