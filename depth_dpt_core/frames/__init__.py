@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A few packaged street frames to check models and engines on.
 
-Inner city, country, haze and a crossroads, of `depth-dpt synth --seed 7 --scenes 10 --views 1`, numbers 2, 3, 5 and 6, with the ranges
-`camera: {aspect: [2, 2], side_view_share: 0}`.
+Inner city, country, haze and a crossroads: numbers 2, 3, 5 and 6 of `depth-dpt synth --seed 7
+--scenes 10 --views 1` with the ranges `camera: {aspect: [2, 2], side_view_share: 0}`.
 """
 
 from __future__ import annotations
