@@ -30,6 +30,7 @@ from depth_dpt_core.data.dgp import read_scene
 from depth_dpt_core.estimator import DepthEstimator
 from depth_dpt_core.evaluation.flat_ground import flat_ground_depth
 from depth_dpt_core.evaluation.row_predictor import RowPredictor
+from depth_dpt_core.evaluation.spectrum import spectral_slope
 from depth_dpt_core.files import sha256_of, write_atomically
 from depth_dpt_core.metrics import compute_metrics, resize_depth
 from depth_dpt_ros.replay.picture import side_by_side, write_picture
@@ -143,10 +144,11 @@ def score(
     rows: dict[str, list[Row]] = {name: [] for name in predictors}
     kept: list[tuple[float, View]] = []
     for view in tqdm(views, title, unit="image"):
+        slope = spectral_slope(view.image)
         for name, predict in predictors.items():
             row = compare(predict(view), view.depth)
             if row is not None:
-                rows[name].append(row)
+                rows[name].append({**row, "slope": slope})
                 if name == "model" and pictures:
                     kept.append((row["abs_rel"], view))
     if pictures:
