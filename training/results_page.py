@@ -127,8 +127,8 @@ few to choose anything by.
 One thing taken away or changed at a time (`make ablation`; [`rows.yaml`](ablation/rows.yaml)
 says what): 200 streets each, the same network at 192x96, 6,500 image presentations, one seed.
 Differences like those of `another seed` (rows of the recipe) and `other streets` (rows of the
-generator) mean nothing. All are scored on the test split of the
-unchanged streets.
+generator) mean nothing: so short a training shows only what matters most. All are scored on the
+test split of the unchanged streets.
 
 {ablation}
 ## Looks
