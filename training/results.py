@@ -178,8 +178,8 @@ def summary(rows: list[Row]) -> Row:
 
 def draw(predict: Predictor, ranked: list[tuple[float, View]]) -> None:
     """Pictures of the best, the middle and the worst."""
-    places = {"best": 0, "good": len(ranked) // 4, "middle": len(ranked) // 2,
-              "bad": len(ranked) * 9 // 10, "worst": len(ranked) - 1}  # fmt: skip
+    places = {"best": 0, "middle": len(ranked) // 2, "bad": len(ranked) * 9 // 10,
+              "worst": len(ranked) - 1}  # fmt: skip
     for name, place in places.items():
         view = ranked[place][1]
         write_picture(OUT / f"{name}.png", side_by_side(view.image, predict(view), view.depth))
